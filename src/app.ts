@@ -1,0 +1,67 @@
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import Fastify, { type FastifyInstance, LogController } from 'fastify';
+import type { Config } from './config.ts';
+import db from './db/plugin.ts';
+import { entities } from './entities.ts';
+import edge, { answerBrokenRequest } from './http/edge.ts';
+import logging, { loggerOptions } from './http/logging.ts';
+import methods from './http/methods.ts';
+import openapi from './http/openapi.ts';
+import problem, { answerFrameworkError } from './http/problem.ts';
+import { strictValidation } from './http/validation.ts';
+import tasks from './tasks/plugin.ts';
+import { isEmail } from './users/keys.ts';
+import users from './users/plugin.ts';
+import tutorialRoutes from './users/tutorial.routes.ts';
+import usersRoutes from './users/users.routes.ts';
+
+/** The whole service, ready to listen. It reads no environment and keeps nothing outside: two can live in one process. */
+export async function buildApp(
+  config: Config,
+  stream?: { write(line: string): void },
+): Promise<FastifyInstance> {
+  const app = Fastify({
+    logger: { ...loggerOptions, level: config.logLevel, ...(stream && { stream }) },
+    ...limits(config),
+    ...strictValidation({ 'idn-email': isEmail }),
+    genReqId: () => crypto.randomUUID(),
+    logController: new LogController({ disableRequestLogging: true }), // `logging` writes one line a request
+    return503OnClosing: false, // `edge` does it, with a problem document
+    clientErrorHandler: answerBrokenRequest,
+    frameworkErrors: answerFrameworkError,
+  }).withTypeProvider<TypeBoxTypeProvider>();
+  app.server.maxConnections = config.maxConnections;
+
+  await app.register(problem);
+  await app.register(logging);
+  await app.register(edge);
+  await app.register(methods);
+  await app.register(openapi);
+
+  await app.register(db, { databaseUrl: config.databaseUrl, poolMax: config.databasePoolMax, entities });
+  await app.register(tasks, { graceMs: config.shutdownTimeoutMs * 0.8 });
+  await app.register(users);
+
+  await app.register(usersRoutes);
+  await app.register(tutorialRoutes);
+
+  app.answerWrongMethods();
+  return app;
+}
+
+/** Node and Fastify wait for ever by default: a few hundred slow clients would hold every connection. */
+function limits({ requestTimeoutMs }: Config) {
+  return {
+    requestTimeout: requestTimeoutMs,
+    keepAliveTimeout: 5000,
+    connectionTimeout: 0,
+    bodyLimit: 262_144, // 16 KiB of attributes, every character of them escaped, and room to spare
+    forceCloseConnections: 'idle',
+    http: {
+      headersTimeout: Math.min(10_000, requestTimeoutMs),
+      connectionsCheckingInterval: 1000,
+      maxHeaderSize: 16_384,
+      requireHostHeader: false, // `edge` checks it: Node would answer without a body
+    },
+  } as const;
+}

@@ -1,0 +1,82 @@
+import { randomUUID } from 'node:crypto';
+import { StartError } from '../errors.ts';
+import { type Guard, takeGuard } from './guard.ts';
+import { Instance } from './instance.entity.ts';
+import { migrateUp } from './migrations.ts';
+import { createOrm, dialectOf, type Orm, type OrmSettings, sqlitePath } from './orm.ts';
+import { configureSqlite } from './sqlite.ts';
+
+export interface Database {
+  orm: Orm;
+  close(): Promise<void>;
+}
+
+/** Opens a migrated database: what the service uses. */
+export async function openMigratedDatabase(settings: OrmSettings): Promise<Database> {
+  const dialect = dialectOf(settings.databaseUrl);
+  if (dialect === 'postgresql') {
+    const database = await openDatabase({ ...settings, unlimited: true, poolMax: 2 });
+    await migrateUp(database.orm, dialect).finally(() => database.close());
+    return openDatabase(settings);
+  }
+  const path = sqlitePath(settings.databaseUrl);
+  const database = await openDatabase(settings);
+  try {
+    await migrateUp(database.orm, dialect);
+    if (database.guard !== undefined) await recogniseInstance(database.orm, path, database.guard);
+    return database;
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
+}
+
+/** Opens a database as it is, migrated or not. On an SQLite file it also takes the guard. */
+export async function openDatabase(settings: OrmSettings): Promise<Database & { guard: Guard | undefined }> {
+  const onFile =
+    dialectOf(settings.databaseUrl) === 'sqlite' && sqlitePath(settings.databaseUrl) !== ':memory:';
+  const guard = onFile ? await takeGuard(sqlitePath(settings.databaseUrl)) : undefined;
+  let orm: Orm | undefined;
+  const close = async () => {
+    await orm?.close(true);
+    guard?.release();
+  };
+  try {
+    orm = await createOrm(settings);
+    await connect(orm, settings.databaseUrl);
+    return { orm, guard, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function connect(orm: Orm, databaseUrl: string): Promise<void> {
+  try {
+    if (dialectOf(databaseUrl) === 'sqlite') return await configureSqlite(orm, sqlitePath(databaseUrl));
+    await orm.em.getConnection().execute('select 1');
+  } catch (error) {
+    if (error instanceof StartError || !(error instanceof Error)) throw error;
+    const where = databaseUrl.replace(/\/\/[^@]*@/, '//');
+    throw new StartError(`the database ${where} cannot be opened: ${error.message || error.name}`, {
+      cause: error,
+    });
+  }
+}
+
+/** @throws {StartError} when the file holds another directory than the one that lived here */
+async function recogniseInstance(orm: Orm, path: string, guard: Guard): Promise<void> {
+  const em = orm.em.fork();
+  let found = (await em.find(Instance, {}))[0]?.id;
+  if (guard.instanceId !== undefined && guard.instanceId !== found) {
+    throw new StartError(
+      `${path} holds directory ${found ?? 'none'}, but ${guard.instanceId} lived there: ` +
+        `if you put it there on purpose, delete ${path}-guard`,
+    );
+  }
+  if (found === undefined) {
+    found = randomUUID();
+    await em.insert(Instance, { id: found, createdAt: new Date() });
+  }
+  if (guard.instanceId === undefined) guard.remember(found);
+}

@@ -1,0 +1,53 @@
+import { mkdir, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import Database from 'better-sqlite3';
+import { StartError } from '../errors.ts';
+
+/**
+ * The small file `<database>-guard` beside an SQLite database. It does two things that the database cannot do for
+ * itself:
+ *
+ * - **One process.** It stays locked for as long as the process lives (the kernel frees it after a `kill -9`), so a
+ *   second service on the same file is refused, while backups and `sqlite3` may still read the database.
+ * - **The same directory.** It remembers which directory lives here. SQLite opens a missing or emptied file as an
+ *   empty database; without this a lost disk would look like a service that has forgotten everybody.
+ */
+export interface Guard {
+  /** The directory that lived here before, if any. */
+  readonly instanceId: string | undefined;
+  remember(instanceId: string): void;
+  release(): void;
+}
+
+/** @throws {StartError} when another process holds the file, or when a directory that lived here is gone */
+export async function takeGuard(path: string): Promise<Guard> {
+  // Names and addresses of people: the folder is for this user only.
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  const guardPath = `${path}-guard`;
+  const database = new Database(guardPath, { timeout: 0 });
+  try {
+    database.pragma('locking_mode = exclusive');
+    database.pragma('synchronous = full');
+    database.exec('begin exclusive; create table if not exists instance (id text not null); commit');
+    const row = database.prepare<[], { id: string }>('select id from instance').get();
+    const size = (await stat(path).catch(() => undefined))?.size ?? 0;
+    if (row !== undefined && size === 0) {
+      throw new StartError(
+        `${path} is missing or empty, but directory ${row.id} lived there: restore it, or delete ${guardPath} to begin anew`,
+      );
+    }
+    return {
+      instanceId: row?.id,
+      remember: (id) => void database.prepare('insert into instance (id) values (?)').run(id),
+      release: () => database.close(),
+    };
+  } catch (error) {
+    database.close();
+    if (isLocked(error)) throw new StartError(`${path} is in use by another process: only one may serve it`);
+    throw error;
+  }
+}
+
+function isLocked(error: unknown): boolean {
+  return error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY');
+}

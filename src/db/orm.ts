@@ -1,0 +1,81 @@
+import type { AnyEntity, Configuration, EntityClass, Options } from '@mikro-orm/core';
+import { Migrator } from '@mikro-orm/migrations';
+import { type AbstractSqlDriver, type SqlEntityManager, SqlMikroORM } from '@mikro-orm/sql';
+import type { FastifyBaseLogger } from 'fastify';
+import { listMigrations } from './migrations.ts';
+
+export type Orm = SqlMikroORM;
+type SqlOptions = Partial<Options<AbstractSqlDriver, SqlEntityManager<AbstractSqlDriver>>>;
+export type DialectName = 'sqlite' | 'postgresql';
+
+export interface OrmSettings {
+  /** `sqlite:PATH`, `sqlite::memory:` or `postgresql://…` */
+  databaseUrl: string;
+  entities: EntityClass<AnyEntity>[];
+  /** PostgreSQL connections at most; SQLite always has one. */
+  poolMax?: number;
+  /** No time limits: a migration may rightly run longer than any request. */
+  unlimited?: boolean;
+  logger?: Pick<FastifyBaseLogger, 'warn'>;
+}
+
+export function dialectOf(databaseUrl: string): DialectName {
+  return databaseUrl.startsWith('sqlite:') ? 'sqlite' : 'postgresql';
+}
+
+export function sqlitePath(databaseUrl: string): string {
+  return databaseUrl.slice('sqlite:'.length);
+}
+
+export async function ormOptions(settings: OrmSettings): Promise<SqlOptions> {
+  const dialect = dialectOf(settings.databaseUrl);
+  return {
+    entities: settings.entities,
+    extensions: [Migrator],
+    // Warnings only: queries hold personal values, and MikroORM would print to the console.
+    logger: (message) => settings.logger?.warn(message),
+    colors: false,
+    ignoreDeprecations: true,
+    migrations: {
+      tableName: 'migrations',
+      migrationsList: await listMigrations(dialect),
+      snapshot: false,
+      silent: true,
+      fileName: (_timestamp, name) => name ?? 'unnamed',
+    },
+    ...(dialect === 'sqlite' ? { dbName: sqlitePath(settings.databaseUrl) } : postgresqlOptions(settings)),
+  };
+}
+
+/** The driver of the other database is never loaded. */
+export async function createOrm(settings: OrmSettings): Promise<Orm> {
+  const options = await ormOptions(settings);
+  return new SqlMikroORM({ ...options, driver: await loadDriver(dialectOf(settings.databaseUrl)) });
+}
+
+type DriverClass = new (config: Configuration) => AbstractSqlDriver;
+
+async function loadDriver(dialect: DialectName): Promise<DriverClass> {
+  if (dialect === 'sqlite') return (await import('@mikro-orm/sqlite')).SqliteDriver;
+  return (await import('@mikro-orm/postgresql')).PostgreSqlDriver;
+}
+
+/**
+ * Without these limits a dead socket waits for ever, and a stalled replica keeps its locks: a statement may take 15 s,
+ * a lock 5 s, a transaction may idle 10 s, a connection must stand within 2 s.
+ */
+function postgresqlOptions({ databaseUrl, poolMax = 10, unlimited = false }: OrmSettings): SqlOptions {
+  const limits = unlimited
+    ? {}
+    : {
+        query_timeout: 20_000,
+        statement_timeout: 15_000,
+        lock_timeout: 5_000,
+        idle_in_transaction_session_timeout: 10_000,
+      };
+  return {
+    clientUrl: databaseUrl,
+    pool: { min: 0, max: poolMax },
+    driverOptions: { connectionTimeoutMillis: 2000, keepAlive: true, application_name: 'muster', ...limits },
+  };
+}

@@ -1,0 +1,46 @@
+/** One thing that is wrong: `pointer` is a JSON Pointer as a URI fragment (RFC 6901 §6) into the part that `in` names. */
+export interface Fault {
+  in: 'body' | 'query' | 'path' | 'headers';
+  pointer: string;
+  detail: string;
+}
+
+/**
+ * What a feature throws to refuse a request. Each class is one kind of refusal; only `http/problem.ts` knows which
+ * status it becomes. `code` names the exact case for programs (the last part of the problem's `type`), the message
+ * is for people, `faults` lists everything that is wrong.
+ */
+export abstract class Refusal extends Error {
+  readonly code: string;
+  readonly faults: readonly Fault[];
+
+  constructor(code: string, message: string, faults: readonly Fault[] = []) {
+    super(message);
+    this.code = code;
+    this.faults = faults;
+  }
+}
+
+/** The request cannot be understood: broken syntax, an unreadable cursor, a parameter of the wrong form. */
+export class Malformed extends Refusal {}
+
+/** A well-formed request whose values break a rule. */
+export class Invalid extends Refusal {}
+
+/** What was named does not exist. */
+export class NotFound extends Refusal {}
+
+/** The request is fine, but the present state does not allow it. */
+export class Conflict extends Refusal {}
+
+/** A condition that the client set (`If-Match`, `If-None-Match`) does not hold. */
+export class PreconditionFailed extends Refusal {}
+
+/** The body is in a form that this route does not read. */
+export class UnsupportedMediaType extends Refusal {}
+
+/** The service cannot answer now and may later: it is stopping, or its database is away. */
+export class Unavailable extends Refusal {}
+
+/** The service cannot start. The message is the one line an operator reads. */
+export class StartError extends Error {}

@@ -1,0 +1,66 @@
+import type { FastifyRequest } from 'fastify';
+import { Malformed, PreconditionFailed } from '../errors.ts';
+
+/** What a request's `If-Match` and `If-None-Match` ask for: `*`, or a list of entity tags as they were written. */
+export interface Preconditions {
+  ifMatch?: '*' | string[];
+  ifNoneMatch?: '*' | string[];
+}
+
+/** A user's entity tag is strong: equal versions are equal to the byte. */
+export function etagOf({ version }: { version: number }): string {
+  return `"${version}"`;
+}
+
+/** @throws {Malformed} when a header is not a list of entity tags (RFC 9110 §8.8.3) */
+export function readPreconditions({ headers }: FastifyRequest): Preconditions {
+  return {
+    ...(headers['if-match'] !== undefined && { ifMatch: readTags('if-match', headers['if-match']) }),
+    ...(headers['if-none-match'] !== undefined && {
+      ifNoneMatch: readTags('if-none-match', headers['if-none-match']),
+    }),
+  };
+}
+
+/**
+ * Checks the conditions for a method that changes (RFC 9110 §13.2.2): `If-Match` compares strongly, so that a weak tag
+ * never matches, `If-None-Match` weakly.
+ * @throws {PreconditionFailed}
+ */
+export function requirePreconditions({ ifMatch, ifNoneMatch }: Preconditions, etag: string): void {
+  if (ifMatch !== undefined && ifMatch !== '*' && !ifMatch.includes(etag)) {
+    throw new PreconditionFailed(
+      'version-mismatch',
+      `If-Match asks for ${ifMatch.join(', ')}; the present ETag is ${etag}.`,
+    );
+  }
+  if (matchesWeakly(ifNoneMatch, etag)) {
+    throw new PreconditionFailed('version-mismatch', `If-None-Match excludes the present ETag, ${etag}.`);
+  }
+}
+
+/** Whether a GET or HEAD is answered 304, after `If-Match` was checked (RFC 9110 §13.2.2). */
+export function isNotModified({ ifMatch, ifNoneMatch }: Preconditions, etag: string): boolean {
+  requirePreconditions(ifMatch === undefined ? {} : { ifMatch }, etag);
+  return matchesWeakly(ifNoneMatch, etag);
+}
+
+function matchesWeakly(tags: '*' | string[] | undefined, etag: string): boolean {
+  return tags === '*' || (tags?.some((tag) => tag.replace(/^W\//, '') === etag) ?? false);
+}
+
+const TAG = '(?:W/)?"[\\x21\\x23-\\x7e\\x80-\\xff]*"';
+const TAGS = new RegExp(`^[ \\t,]*${TAG}(?:[ \\t]*,[ \\t,]*${TAG})*[ \\t,]*$`);
+
+function readTags(name: string, value: string): '*' | string[] {
+  if (value.trim() === '*') return '*';
+  if (!TAGS.test(value)) {
+    const fault = {
+      in: 'headers',
+      pointer: `#/${name}`,
+      detail: 'must be * or a list of entity tags like "3"',
+    } as const;
+    throw new Malformed('invalid-header', `The header ${name} cannot be read.`, [fault]);
+  }
+  return value.match(new RegExp(TAG, 'g')) ?? [];
+}

@@ -1,0 +1,87 @@
+import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import plugin from 'fastify-plugin';
+import { Malformed, Unavailable, UnsupportedMediaType } from '../errors.ts';
+import { parseJson } from './json.ts';
+import { problem } from './problem.ts';
+
+/** What is checked of every request before its route is asked, and how bodies are read. */
+export default plugin(
+  async (app: FastifyInstance) => {
+    let stopping = false;
+    app.addHook('preClose', async () => {
+      stopping = true;
+    });
+
+    app.addHook('onRequest', async (request, reply) => {
+      if (stopping) {
+        reply.header('connection', 'close');
+        throw new Unavailable('stopping', 'The service is stopping.');
+      }
+      requireOneHost(request.raw);
+      requireReadableUrl(request.raw.url ?? '');
+      const encoding = request.headers['content-encoding'];
+      if (encoding !== undefined && encoding !== 'identity') {
+        throw new UnsupportedMediaType(
+          'content-encoding',
+          `A body with Content-Encoding ${encoding} is not read here.`,
+        );
+      }
+    });
+
+    app.removeAllContentTypeParsers();
+    app.addContentTypeParser('application/json', { parseAs: 'buffer' }, readJsonBody);
+  },
+  { name: 'edge', dependencies: ['problem'] },
+);
+
+/** For `addContentTypeParser` with `parseAs: 'buffer'`. A DELETE may say that it has JSON and then have none. */
+export async function readJsonBody(request: FastifyRequest, body: Buffer | string): Promise<unknown> {
+  const bytes = Buffer.isBuffer(body) ? body : Buffer.from(body);
+  if (bytes.length === 0 && request.method === 'DELETE') return undefined;
+  return parseJson(bytes);
+}
+
+/** RFC 9112 §3.2: none or more than one is a 400; Node would let two pass and answer none without a body. */
+function requireOneHost({ rawHeaders, httpVersion }: IncomingMessage): void {
+  let hosts = 0;
+  for (let at = 0; at < rawHeaders.length; at += 2) if (rawHeaders[at]?.toLowerCase() === 'host') hosts++;
+  if (hosts > 1 || (hosts === 0 && httpVersion === '1.1')) {
+    throw new Malformed('host', 'A request has exactly one Host header (RFC 9112 §3.2).');
+  }
+}
+
+/** Fastify would read bytes that are no UTF-8 as U+FFFD, and neither database keeps NUL. */
+function requireReadableUrl(url: string): void {
+  if (!url.includes('%')) return;
+  try {
+    if (!decodeURIComponent(url).includes('\0')) return;
+  } catch {
+    // not percent-encoded UTF-8
+  }
+  throw new Malformed('invalid-url', 'The URL is not percent-encoded UTF-8, or holds NUL.');
+}
+
+/** Answers what Node could not even parse as HTTP; there is no request yet, so it has no id. */
+export function answerBrokenRequest(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
+  const [status, detail] = BROKEN_REQUESTS[error.code ?? ''] ?? [
+    400,
+    'The request is not HTTP/1.1 (RFC 9112).',
+  ];
+  const body = JSON.stringify(problem(status, detail, 'about:blank'));
+  const head = [
+    `HTTP/1.1 ${status} ${JSON.parse(body).title}`,
+    'Content-Type: application/problem+json',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    'Connection: close',
+  ];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+}
+
+const BROKEN_REQUESTS: Record<string, [number, string]> = {
+  HPE_HEADER_OVERFLOW: [431, 'The header is larger than 16 KiB.'],
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: [413, 'The chunk extensions are too large.'],
+  ERR_HTTP_REQUEST_TIMEOUT: [408, 'The request did not arrive in time.'],
+};

@@ -1,0 +1,93 @@
+import { createHash } from 'node:crypto';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { Type } from 'typebox';
+import type { Tx } from '../db/writes.ts';
+import { Conflict, Invalid } from '../errors.ts';
+import { IdempotencyRecord, type StoredAnswer } from './idempotency.entity.ts';
+
+/** The request headers of a route that creates something. */
+export const IdempotencyHeaders = Type.Object({
+  'idempotency-key': Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 255,
+      pattern: '^[\\x21-\\x7e]+$',
+      description:
+        '1–255 visible ASCII characters of the client’s choice. The same key and body get the same answer, and create once',
+      examples: ['5f0c3a52-1b7e-4c7d-9a53-0f6f0c1d2e3f'],
+    }),
+  ),
+});
+
+export const idempotencyHeader = {
+  'Idempotent-Replayed': {
+    type: 'string',
+    enum: ['true'],
+    description: 'present when this is the stored answer to an earlier request with the same Idempotency-Key',
+  },
+} as const;
+
+export interface Answer<Body> extends StoredAnswer {
+  body: Body;
+}
+
+/**
+ * Runs `create` and keeps its answer under the request's `Idempotency-Key`, in the same transaction
+ * (draft-ietf-httpapi-idempotency-key-header). Only success is kept: what was refused created nothing.
+ *
+ * The key is claimed before anything else is written: on PostgreSQL a second request with it waits here until the
+ * first has committed, and then finds the answer.
+ * @throws {Invalid} `idempotency-key-reused` for the same key with another request
+ * @throws {Conflict} `idempotency-key-in-use` while the first request still runs
+ */
+export async function onceForKey<Body>(
+  tx: Tx,
+  request: FastifyRequest,
+  create: () => Promise<Answer<Body>>,
+): Promise<Answer<Body>> {
+  const key = request.headers['idempotency-key'];
+  if (typeof key !== 'string') return create();
+  const fingerprint = fingerprintOf(request);
+  const claimed = await tx.em.execute(
+    'insert into idempotency_records (key, fingerprint, created_at) values (?, ?, ?) on conflict do nothing returning key',
+    [key, fingerprint, new Date()],
+  );
+  if (claimed.length === 0) return storedAnswer(tx, key, fingerprint);
+  const answer = await create().catch(async (error) => {
+    // Refused, and nothing was created: the key is free again. After a failed flush the transaction takes no more
+    // statements, and will not be committed either.
+    await tx.em.execute('delete from idempotency_records where key = ?', [key]).catch(() => {});
+    throw error;
+  });
+  await tx.em.execute('update idempotency_records set answer = ? where key = ?', [
+    JSON.stringify(answer),
+    key,
+  ]);
+  return answer;
+}
+
+async function storedAnswer<Body>(tx: Tx, key: string, fingerprint: string): Promise<Answer<Body>> {
+  const record = await tx.em.findOneOrFail(IdempotencyRecord, key);
+  if (record.fingerprint !== fingerprint) {
+    throw new Invalid('idempotency-key-reused', 'This Idempotency-Key was used for another request.');
+  }
+  if (record.answer === null || record.answer === undefined) throw keyInUse();
+  const { status, headers, body } = record.answer;
+  return { status, headers: { ...headers, 'idempotent-replayed': 'true' }, body: body as Body };
+}
+
+export function sendAnswer<Body>(reply: FastifyReply, answer: Answer<Body>): Body {
+  reply.code(answer.status).headers(answer.headers);
+  return answer.body;
+}
+
+function keyInUse(): Conflict {
+  return new Conflict('idempotency-key-in-use', 'A request with this Idempotency-Key still runs.');
+}
+
+function fingerprintOf(request: FastifyRequest): string {
+  const { method, url } = request.routeOptions;
+  return createHash('sha256')
+    .update(JSON.stringify([method, url, request.body]))
+    .digest('base64url');
+}

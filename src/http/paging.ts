@@ -1,0 +1,62 @@
+import { createHash } from 'node:crypto';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { Malformed } from '../errors.ts';
+
+/**
+ * A cursor is the last row of a page: the values it is sorted by, and a fingerprint of the list it belongs to. With
+ * another sort or filter it would point nowhere, so it is refused there. Rows before it may come and go; a row that
+ * stays is seen once.
+ */
+export type CursorValues = readonly (string | number)[];
+
+export function writeCursor(list: unknown, values: CursorValues): string {
+  return Buffer.from(JSON.stringify([fingerprint(list), ...values])).toString('base64url');
+}
+
+/**
+ * `like` tells the types of the values that a cursor of this list has.
+ * @throws {Malformed} when it is no cursor, or one of another list
+ */
+export function readCursor<T extends CursorValues>(list: unknown, cursor: string, like: T): T {
+  const [of, ...values] = decode(cursor);
+  if (of === undefined) throw badCursor('is not one that a Link header gave');
+  if (of !== fingerprint(list)) throw badCursor('belongs to a list with another sort or filter');
+  if (values.length !== like.length || !values.every((value, at) => typeof value === typeof like[at])) {
+    throw badCursor('is not one that a Link header gave');
+  }
+  return values as unknown as T;
+}
+
+/** RFC 8288: `Link: <…>; rel="next"`. A list without it is at its end. */
+export function linkNext(request: FastifyRequest, reply: FastifyReply, cursor: string): void {
+  const [path, query = ''] = request.url.split('?');
+  const parameters = new URLSearchParams(query);
+  parameters.set('after', cursor);
+  reply.header('link', `<${path}?${parameters}>; rel="next"`);
+}
+
+export const linkHeader = {
+  Link: {
+    type: 'string',
+    description: 'RFC 8288: `<…>; rel="next"` is the next page; absent on the last',
+  },
+} as const;
+
+function decode(cursor: string): unknown[] {
+  try {
+    const values: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'));
+    return Array.isArray(values) ? values : [];
+  } catch {
+    return [];
+  }
+}
+
+function fingerprint(list: unknown): string {
+  return createHash('sha256').update(JSON.stringify(list)).digest('base64url').slice(0, 8);
+}
+
+function badCursor(detail: string): Malformed {
+  return new Malformed('invalid-cursor', 'The cursor cannot be used.', [
+    { in: 'query', pointer: '#/after', detail },
+  ]);
+}

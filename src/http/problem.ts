@@ -1,0 +1,206 @@
+import { STATUS_CODES } from 'node:http';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import plugin from 'fastify-plugin';
+import { Type } from 'typebox';
+import {
+  Conflict,
+  type Fault,
+  Invalid,
+  Malformed,
+  NotFound,
+  PreconditionFailed,
+  Refusal,
+  Unavailable,
+  UnsupportedMediaType,
+} from '../errors.ts';
+import { ref } from './schemas.ts';
+import { faultsOf } from './validation.ts';
+
+export const Problem = Type.Object(
+  {
+    type: Type.String({
+      format: 'uri',
+      description: '`about:blank`, or `urn:problem-type:muster:` and the exact case',
+      examples: ['urn:problem-type:muster:email-taken'],
+    }),
+    title: Type.String({ examples: ['Conflict'] }),
+    status: Type.Integer({ minimum: 400, maximum: 599, examples: [409] }),
+    detail: Type.String({ examples: ['Another user has this email.'] }),
+    instance: Type.String({
+      description: 'the id of the request, as in the log',
+      examples: ['0f8fad5b-d9cb-469f-a165-70867728950e'],
+    }),
+    errors: Type.Optional(
+      Type.Array(
+        Type.Object({
+          in: Type.Unsafe<Fault['in']>({ type: 'string', enum: ['body', 'query', 'path', 'headers'] }),
+          pointer: Type.String({
+            description: 'a JSON Pointer as a URI fragment (RFC 6901 §6)',
+            examples: ['#/name'],
+          }),
+          detail: Type.String({ examples: ['is required'] }),
+        }),
+        { description: 'everything that is wrong, where it is' },
+      ),
+    ),
+    error: Type.Optional(
+      Type.String({
+        description: 'only on the tutorial’s routes: its own words',
+        examples: ['User not found'],
+      }),
+    ),
+  },
+  { $id: 'Problem', description: 'Why a request was refused (RFC 9457).' },
+);
+
+const STATUS_OF = new Map<unknown, number>([
+  [Malformed, 400],
+  [NotFound, 404],
+  [Conflict, 409],
+  [PreconditionFailed, 412],
+  [UnsupportedMediaType, 415],
+  [Invalid, 422],
+  [Unavailable, 503],
+]);
+
+/** What the framework itself refuses, in our words. Its other client errors are told by their status alone. */
+const FRAMEWORK_ERRORS: Record<string, string> = {
+  FST_ERR_BAD_URL: 'The path is not valid percent-encoded UTF-8.',
+  FST_ERR_CTP_BODY_TOO_LARGE: 'The body is larger than this route takes.',
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'The body is not as long as Content-Length says.',
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'This route does not read a body of this Content-Type.',
+  FST_ERR_MAX_PARAM_LENGTH: 'A part of the path is too long.',
+};
+
+export interface ProblemBody {
+  type: string;
+  title: string;
+  status: number;
+  detail: string;
+  instance: string;
+  errors?: readonly Fault[];
+  error?: string;
+}
+
+/** RFC 9457 §3.1. `about:blank` says no more than the status does. */
+export function problem(status: number, detail: string, instance: string, code?: string): ProblemBody {
+  return {
+    type: code === undefined ? 'about:blank' : `urn:problem-type:muster:${code}`,
+    title: STATUS_CODES[status] ?? 'Error',
+    status,
+    detail,
+    instance,
+  };
+}
+
+export function sendProblem(reply: FastifyReply, body: ProblemBody): FastifyReply {
+  if (body.status === 503) reply.header('retry-after', '1');
+  // Sent as text: the schema of the route's answers is not asked, and cannot fail.
+  return reply.code(body.status).type('application/problem+json').send(JSON.stringify(body));
+}
+
+/** Turns whatever was thrown into a problem. An unknown error says nothing about the inside; the log has it. */
+export function toProblem(error: unknown, request: FastifyRequest): ProblemBody {
+  if (error instanceof Refusal) {
+    const status = STATUS_OF.get(error.constructor) ?? 500;
+    const body = problem(status, error.message, request.id, error.code);
+    return error.faults.length > 0 ? { ...body, errors: error.faults } : body;
+  }
+  const { validation, validationContext, code, statusCode } = error as FastifyError;
+  if (validation !== undefined) {
+    const context = validationContext as Parameters<typeof faultsOf>[1];
+    const errors = faultsOf(validation as never, context);
+    const body =
+      context === 'body'
+        ? problem(422, 'The body breaks the rules listed in errors.', request.id, 'invalid-body')
+        : problem(400, 'The request breaks the rules listed in errors.', request.id, 'invalid-parameter');
+    return { ...body, errors };
+  }
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
+    return problem(statusCode, FRAMEWORK_ERRORS[code] ?? 'The request cannot be answered.', request.id);
+  }
+  if (isDatabaseAway(error)) {
+    return problem(503, 'The database does not answer at the moment.', request.id, 'database-away');
+  }
+  return problem(500, 'Something went wrong here. The log has it under the id in instance.', request.id);
+}
+
+/** For Fastify's `frameworkErrors`: what the router refuses before there is a route, so before the error handler. */
+export function answerFrameworkError(
+  error: FastifyError,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): void {
+  sendProblem(reply, toProblem(error, request));
+}
+
+/** PostgreSQL going, gone or not yet there (SQLSTATE 08…, 57P…), sockets that break, a full or locked SQLite file. */
+function isDatabaseAway(error: unknown): boolean {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    const code = 'code' in at ? String(at.code) : '';
+    if (
+      /^(08...|57P0.|53...|55P03|40P01|57014|ECONN\w+|ETIMEDOUT|EPIPE|SQLITE_(FULL|BUSY|IOERR).*)$/.test(code)
+    )
+      return true;
+    if (/timeout exceeded when trying to connect|Connection terminated|Query read timeout/.test(at.message))
+      return true;
+  }
+  return false;
+}
+
+/** Every 4xx and 5xx of the service passes through here, unknown routes included. */
+export default plugin(
+  async (app: FastifyInstance) => {
+    app.addSchema(Problem);
+    app.setErrorHandler((error, request, reply) => {
+      const body = toProblem(error, request);
+      if (body.status >= 500) request.log.error({ err: error }, body.detail);
+      if (body.status === 415)
+        reply.header(request.method === 'PATCH' ? 'accept-patch' : 'accept', acceptedBy(request));
+      return sendProblem(reply, body);
+    });
+    app.setNotFoundHandler((request, reply) =>
+      sendProblem(
+        reply,
+        problem(404, `There is nothing at ${request.method} ${request.url.split('?')[0]}.`, request.id),
+      ),
+    );
+  },
+  { name: 'problem' },
+);
+
+function acceptedBy(request: FastifyRequest): string {
+  return request.routeOptions.config.accepts ?? 'application/json';
+}
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The media types of bodies that the route reads, told with a 415. Default: application/json. */
+    accepts?: string;
+  }
+}
+
+const DESCRIPTIONS: Record<number, string> = {
+  400: 'Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor',
+  404: 'Nothing is there',
+  409: 'The present state does not allow it',
+  412: 'A precondition does not hold',
+  413: 'The body is too large',
+  415: 'The body is in a form that this route does not read',
+  422: 'Well-formed, but a value breaks a rule',
+  500: 'A fault of the service',
+  503: 'The service cannot answer now; try again later',
+};
+
+/** The error answers of a route, for its schema. Every route may answer 400, 500 and 503. */
+export function problems(...statuses: number[]) {
+  const entries = [400, ...statuses, 500, 503].map((status) => [
+    status,
+    {
+      description: DESCRIPTIONS[status],
+      ...(status === 503 && { headers: { 'Retry-After': { type: 'integer', description: 'seconds' } } }),
+      content: { 'application/problem+json': { schema: ref(Problem) } },
+    },
+  ]);
+  return Object.fromEntries(entries) as Record<number, { description: string }>;
+}

@@ -1,0 +1,108 @@
+import AjvCompiler from '@fastify/ajv-compiler';
+import type { FastifyServerOptions } from 'fastify';
+import type { Fault } from '../errors.ts';
+import { toPointer } from './json.ts';
+
+/** What Ajv says of one broken rule. */
+interface Broken {
+  keyword: string;
+  instancePath: string;
+  params: Record<string, unknown>;
+  message?: string;
+  parentSchema?: { description?: string };
+}
+
+/** Bytes of a value as compact JSON in UTF-8. */
+export function jsonBytes(value: unknown): number {
+  return Buffer.byteLength(JSON.stringify(value));
+}
+
+/**
+ * Fastify's own validator coerces and strips in silence. This one changes no body, and reports everything that is
+ * wrong. Query and path parameters, which arrive as text, are turned into numbers and booleans only where they are
+ * written as such.
+ */
+export function strictValidation(formats: Record<string, (value: string) => boolean>): FastifyServerOptions {
+  const buildCompiler = AjvCompiler();
+  const onAjv = (ajv: { addKeyword(definition: object): unknown }) =>
+    ajv.addKeyword({
+      keyword: 'x-maxBytes',
+      validate: (limit: number, value: unknown) => jsonBytes(value) <= limit,
+    });
+  return {
+    ajv: {
+      customOptions: {
+        coerceTypes: false,
+        removeAdditional: false,
+        useDefaults: true,
+        allErrors: true,
+        verbose: true,
+        allowUnionTypes: true,
+        formats,
+      },
+      plugins: [onAjv as never],
+    },
+    schemaController: {
+      compilersFactory: {
+        buildValidator(externalSchemas: unknown, options: never) {
+          const compile = buildCompiler(externalSchemas as never, options);
+          return (route: { schema: ParameterSchema; httpPart: string }) => {
+            const validate = compile(route as never) as Validate;
+            if (route.httpPart === 'body') return validate;
+            return (data: Record<string, unknown>) => {
+              for (const [name, schema] of Object.entries(route.schema.properties ?? {}))
+                readParameter(data, name, schema);
+              return validate(data) || { error: validate.errors };
+            };
+          };
+        },
+      } as never,
+    },
+  };
+}
+
+type Validate = ((data: unknown) => boolean) & { errors?: unknown };
+
+interface ParameterSchema {
+  type?: string;
+  properties?: Record<string, ParameterSchema>;
+}
+
+function readParameter(data: Record<string, unknown>, name: string, schema: ParameterSchema): void {
+  const given = data[name];
+  if (typeof given !== 'string') return;
+  if (schema.type === 'integer' && /^-?(?:0|[1-9]\d{0,15})$/.test(given)) data[name] = Number(given);
+  if (schema.type === 'boolean' && (given === 'true' || given === 'false')) data[name] = given === 'true';
+}
+
+const PARTS = { body: 'body', querystring: 'query', params: 'path', headers: 'headers' } as const;
+
+/** Every broken rule with its place, in words for people. */
+export function faultsOf(broken: readonly Broken[], context: keyof typeof PARTS): Fault[] {
+  return broken.map((rule) => {
+    const path = rule.instancePath
+      .split('/')
+      .slice(1)
+      .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'));
+    const missing = rule.params.missingProperty ?? rule.params.additionalProperty;
+    if (typeof missing === 'string') path.push(missing);
+    return { in: PARTS[context], pointer: toPointer(path), detail: inWords(rule) };
+  });
+}
+
+function inWords({ keyword, params, message, parentSchema }: Broken): string {
+  switch (keyword) {
+    case 'required':
+      return 'is required';
+    case 'additionalProperties':
+      return 'is not known here';
+    case 'enum':
+      return `must be one of ${(params.allowedValues as unknown[]).join(', ')}`;
+    case 'pattern':
+    case 'format':
+    case 'x-maxBytes':
+      return `must be ${parentSchema?.description ?? 'of another form'}`;
+    default:
+      return message ?? 'is wrong';
+  }
+}

