@@ -126,6 +126,9 @@ async function runTransaction(em: EntityManager, jobs: Job[]): Promise<Outcome[]
   return outcomes;
 }
 
+/** What was not there a moment ago may be there now: this very transaction may have made it. */
+const UNCACHED = { cache: false };
+
 /** The works of one transaction: they run side by side, their look-ups and their flushes are made together. */
 class SharedWork {
   readonly #em: EntityManager;
@@ -184,7 +187,7 @@ class SharedWork {
         });
         const byValue = new Map(found.map((row) => [row[property] as Key, row]));
         return values.map((wanted) => byValue.get(wanted));
-      });
+      }, UNCACHED);
       this.#loaders.set(name, loader);
     }
     return loader.load(value) as Promise<T | undefined>;

@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import plugin from 'fastify-plugin';
@@ -29,6 +29,8 @@ export default plugin(
         );
       }
     });
+
+    app.server.on('checkExpectation', answerUnknownExpectation);
 
     app.removeAllContentTypeParsers();
     app.addContentTypeParser('application/json', { parseAs: 'buffer' }, readJsonBody);
@@ -78,6 +80,17 @@ export function answerBrokenRequest(error: Error & { code?: string }, socket: So
     'Connection: close',
   ];
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+}
+
+/** RFC 9110 §10.1.1: nothing but `100-continue` can be expected. Node answers before Fastify sees the request. */
+function answerUnknownExpectation(request: IncomingMessage, response: ServerResponse): void {
+  const detail = `Expect: ${request.headers.expect} is not known here.`;
+  const body = JSON.stringify(problem(417, detail, 'about:blank'));
+  response.writeHead(417, {
+    'content-type': 'application/problem+json',
+    'content-length': Buffer.byteLength(body),
+  });
+  response.end(body);
 }
 
 const BROKEN_REQUESTS: Record<string, [number, string]> = {

@@ -21,7 +21,10 @@ export function readCursor<T extends CursorValues>(list: unknown, cursor: string
   const [of, ...values] = decode(cursor);
   if (of === undefined) throw badCursor('is not one that a Link header gave');
   if (of !== fingerprint(list)) throw badCursor('belongs to a list with another sort or filter');
-  if (values.length !== like.length || !values.every((value, at) => typeof value === typeof like[at])) {
+  if (
+    values.length !== like.length ||
+    !values.every((value, at) => typeof value === typeof like[at] && isSound(value))
+  ) {
     throw badCursor('is not one that a Link header gave');
   }
   return values as unknown as T;
@@ -49,6 +52,15 @@ function decode(cursor: string): unknown[] {
   } catch {
     return [];
   }
+}
+
+/** The last millisecond of the year 9999, which both databases can compare a time with; ids are far below. */
+const LARGEST = 253_402_300_799_999;
+
+/** A forged value must not reach the database, which would answer with an error of its own. */
+function isSound(value: unknown): boolean {
+  if (typeof value === 'string') return value.isWellFormed() && !value.includes('\0');
+  return Number.isSafeInteger(value) && Math.abs(Number(value)) <= LARGEST;
 }
 
 function fingerprint(list: unknown): string {

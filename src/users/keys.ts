@@ -46,7 +46,7 @@ const UNICODE_DOMAIN = /^(?:[a-z0-9.-]|[^\p{ASCII}\p{C}\p{Z}])+$/iu;
 
 function asciiDomain(domain: string): string {
   const lower = domain.toLowerCase();
-  if (DOMAIN.test(lower) && !lower.includes('xn--')) return lower;
+  if (DOMAIN.test(lower)) return lower;
   const ascii = UNICODE_DOMAIN.test(domain) ? domainToASCII(domain) : '';
   return DOMAIN.test(ascii) ? ascii : '';
 }

@@ -108,7 +108,7 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
       const user = await app.getUser(request.params.id);
       const etag = etagOf(user);
       reply.header('etag', etag);
-      if (isNotModified(readPreconditions(request), etag)) return reply.code(304).send(null);
+      if (isNotModified(readPreconditions(request), etag)) return reply.code(304).send(undefined as never);
       return user;
     },
   );

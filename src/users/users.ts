@@ -91,7 +91,7 @@ export async function updateUser(
 ): Promise<UserView> {
   const newEmailKey = patch.email === undefined ? undefined : emailKey(patch.email);
   const owner = newEmailKey === undefined ? undefined : await tx.find(User, 'emailKey', newEmailKey);
-  const user = await findForUpdate(tx, id);
+  const user = presentUser(tx, await findForUpdate(tx, id), id);
   requirePreconditions(preconditions, etagOf(user));
   if (owner !== undefined && owner !== user) throw emailTaken();
 
@@ -120,7 +120,7 @@ export async function updateUser(
 
 /** @throws {NotFound} | {PreconditionFailed} */
 export async function deleteUser(tx: Tx, id: number, preconditions: Preconditions = {}): Promise<void> {
-  const user = await findForUpdate(tx, id);
+  const user = presentUser(tx, await findForUpdate(tx, id), id);
   requirePreconditions(preconditions, etagOf(user));
   tx.em.remove(user);
   await tx.flush();
@@ -133,9 +133,15 @@ export function userNotFound(id: number): NotFound {
 /** The largest id either database can hold. A larger one is well-formed and belongs to nobody. */
 const MAX_ID = 2 ** 31 - 1;
 
-async function findForUpdate(tx: Tx, id: number): Promise<User> {
-  const user = id <= MAX_ID ? await tx.find(User, 'id', id) : undefined;
-  // A delete in the same transaction, before this one in order, is not written yet.
+function findForUpdate(tx: Tx, id: number): Promise<User | undefined> {
+  return id <= MAX_ID ? tx.find(User, 'id', id) : Promise.resolve(undefined);
+}
+
+/**
+ * To be asked right before the change, without an await between: a delete in the same transaction, before this write
+ * in order, is not in the database yet.
+ */
+function presentUser(tx: Tx, user: User | undefined, id: number): User {
   if (user === undefined || tx.em.getUnitOfWork().getRemoveStack().has(user)) throw userNotFound(id);
   return user;
 }
