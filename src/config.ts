@@ -1,5 +1,5 @@
-import { type Static, type TSchema, Type } from 'typebox';
-import { Value } from 'typebox/value';
+import AjvCompiler from '@fastify/ajv-compiler';
+import { type Static, Type } from 'typebox';
 import { StartError } from './errors.ts';
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
@@ -77,41 +77,33 @@ export interface Config {
  * @throws {StartError} naming the variable, what was given and what is allowed
  */
 export function loadConfig(env: Record<string, string | undefined> = process.env): Config {
-  const settings = Object.fromEntries(
-    Object.entries(Environment.properties).map(([name, schema]) => [
-      name,
-      readSetting(name, schema, env[name]),
-    ]),
-  );
-  return toConfig(Value.Parse(Environment, settings));
+  const compile = AjvCompiler()({}, { customOptions: { coerceTypes: false, useDefaults: false } });
+  const read = <Name extends keyof Environment>(name: Name): Environment[Name] => {
+    const schema = Environment.properties[name] as Setting;
+    const given = env[name];
+    if (given === undefined || given === '') return schema.default as Environment[Name];
+    const value = typeof schema.default === 'number' && /^\d{1,10}$/.test(given) ? Number(given) : given;
+    if (compile({ schema, httpPart: 'querystring' })(value)) return value as Environment[Name];
+    throw new StartError(`${name}=${quote(name, given)} cannot be used: allowed is ${schema.description}`);
+  };
+  return {
+    databaseUrl: read('DATABASE_URL'),
+    databasePoolMax: read('DATABASE_POOL_MAX'),
+    host: read('HOST'),
+    port: read('PORT'),
+    logLevel: read('LOG_LEVEL'),
+    maxConnections: read('MAX_CONNECTIONS'),
+    requestTimeoutMs: read('REQUEST_TIMEOUT_MS'),
+    shutdownTimeoutMs: read('SHUTDOWN_TIMEOUT_MS'),
+  };
 }
 
-function readSetting(
-  name: string,
-  schema: TSchema & { default?: unknown; description?: string },
-  given?: string,
-) {
-  if (given === undefined || given === '') return schema.default;
-  const isNumber = typeof schema.default === 'number';
-  const value = isNumber && /^\d{1,10}$/.test(given) ? Number(given) : given;
-  if (Value.Check(schema, value)) return value;
-  throw new StartError(`${name}=${quote(name, given)} cannot be used: allowed is ${schema.description}`);
+interface Setting {
+  default?: unknown;
+  description?: string;
 }
 
 /** A database URL may hold a password, which must not reach a log. */
 function quote(name: string, given: string): string {
   return JSON.stringify(name === 'DATABASE_URL' ? given.replace(/\/\/[^@]*@/, '//***@') : given);
-}
-
-function toConfig(env: Environment): Config {
-  return {
-    databaseUrl: env.DATABASE_URL,
-    databasePoolMax: env.DATABASE_POOL_MAX,
-    host: env.HOST,
-    port: env.PORT,
-    logLevel: env.LOG_LEVEL,
-    maxConnections: env.MAX_CONNECTIONS,
-    requestTimeoutMs: env.REQUEST_TIMEOUT_MS,
-    shutdownTimeoutMs: env.SHUTDOWN_TIMEOUT_MS,
-  };
 }

@@ -1,0 +1,10 @@
+const t0 = process.cpuUsage();
+if (process.env.CC) (await import('node:module')).enableCompileCache('/tmp/ncc2');
+const {buildApp} = await import('./src/app.ts'); const {loadConfig} = await import('./src/config.ts');
+const t1 = process.cpuUsage();
+const app = await buildApp(loadConfig({DATABASE_URL:'sqlite::memory:', LOG_LEVEL:'warn'}));
+const t2 = process.cpuUsage();
+await app.listen({port:0, host:'127.0.0.1'});
+const t3 = process.cpuUsage(); await app.inject('/users'); const t4 = process.cpuUsage();
+const ms=(a,b)=>((b.user+b.system-a.user-a.system)/1000).toFixed(0);
+console.log('before',((t0.user+t0.system)/1000).toFixed(0),'import',ms(t0,t1),'build',ms(t1,t2),'listen',ms(t2,t3),'first',ms(t3,t4),'total',((t4.user+t4.system)/1000).toFixed(0), 'wall', performance.now().toFixed(0)); process.exit();
