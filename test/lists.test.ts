@@ -93,6 +93,57 @@ onEachDatabase('email and name filter without regard to letter case and Unicode 
   t.strictSame(await ids('email=nobody@example.com'), []);
 });
 
+onEachDatabase(
+  'a search finds users by any part of name or email, in every sort, page by page',
+  async (t, dialect) => {
+    const muster = await startApp(t, dialect);
+    await create(muster, [
+      ['José García', 'first@bücher.example'],
+      ['Grace Hopper', 'JOSE@example.com'],
+      ['李小龙', 'bruce@example.com'],
+      ['50% off_ \\ "quoted" ? *', 'odd@example.com'],
+      ['Olga', 'garcia@example.org'],
+    ]);
+    const found = async (q: string, more = '') =>
+      (await walk(muster, t, `/users?q=${encodeURIComponent(q)}${more}`)).map(
+        (user) => user.email.split('@')[0],
+      );
+    t.strictSame(await found('JOSÉ'), ['first']);
+    t.strictSame(await found('jose\u0301'), ['first'], 'in any Unicode form');
+    t.strictSame(await found('ose'), ['JOSE']);
+    t.strictSame(await found('BÜCHER'), ['first'], 'as the domain is spelled');
+    t.strictSame(await found('李小龙'), ['bruce']);
+    t.strictSame(await found('example'), ['first', 'JOSE', 'bruce', 'odd', 'garcia']);
+    t.strictSame(await found('gar'), ['first', 'garcia']);
+    t.strictSame(await found('no such'), []);
+    for (const q of ['50%', '% o', 'ff_', '_ \\', ' \\ ', '"quo', 'ed" ?', '? *'])
+      t.strictSame(await found(q), ['odd'], q);
+    t.strictSame(await found('f%_'), [], 'nothing in it is a wild card');
+    t.strictSame(await found("x' or '1'='1"), []);
+    t.strictSame(await found('hopperjose'), [], 'not across name and email');
+    for (const sort of ['id', 'name', 'email', 'createdAt']) {
+      const all = await found('example', `&sort=${sort}`);
+      t.equal(all.length, 5);
+      t.strictSame(await found('example', `&sort=${sort}&limit=2`), all, sort);
+      t.strictSame(await found('example', `&sort=-${sort}&limit=1`), all.toReversed(), `-${sort}`);
+    }
+    t.strictSame(await found('example', '&name=olga'), ['garcia'], 'together with a filter');
+    t.strictSame(await found('hopper', '&email=garcia@example.org'), []);
+
+    await muster.request('PATCH', '/users/2', { json: { name: 'Amazing Grace' } });
+    await muster.request('PATCH', '/users/3', { json: { attributes: { x: 1 } } });
+    await muster.request('DELETE', '/users/5');
+    t.strictSame(await found('hopper'), [], 'it follows changes');
+    t.strictSame(await found('amazing'), ['JOSE']);
+    t.strictSame(await found('bruce'), ['bruce']);
+    t.strictSame(await found('garcia'), []);
+    for (const q of ['jo', '%F0%9F%91%A9%F0%9F%91%A9', 'e%CC%81x', 'a%0Ab', 'x'.repeat(101)]) {
+      const answer = await muster.request('GET', `/users?q=${q}`);
+      t.match(answer.json(), { status: 400, errors: [{ in: 'query', pointer: '#/q' }] }, q);
+    }
+  },
+);
+
 onEachDatabase('a cursor is good for its own list only', async (t, dialect) => {
   const muster = await startApp(t, dialect);
   await create(muster, [
@@ -189,14 +240,16 @@ onEachDatabase(
 
 /** 100,000 users in one statement. */
 function manyUsers(dialect: string): string {
-  const [numbers, now] =
+  const [numbers, now, newline] =
     dialect === 'sqlite'
       ? [
           '(with recursive n(i) as (select 1 union all select i + 1 from n where i < 100000) select i from n)',
           '1700000000000',
+          'char(10)',
         ]
-      : ['(select generate_series(1, 100000) as i) as n', 'now()'];
-  return `insert into users (name, name_key, email, email_key, attributes, version, created_at, updated_at)
-    select 'User ' || i, 'user ' || i, 'user' || i || '@example.com', 'user' || i || '@example.com', '{}', 1, ${now}, ${now}
+      : ['(select generate_series(1, 100000) as i) as n', 'now()', 'chr(10)'];
+  return `insert into users (name, name_key, email, email_key, search_key, attributes, version, created_at, updated_at)
+    select 'User ' || i, 'user ' || i, 'user' || i || '@example.com', 'user' || i || '@example.com',
+      'user ' || i || ${newline} || 'user' || i || '@example.com', '{}', 1, ${now}, ${now}
     from ${numbers} order by i`;
 }

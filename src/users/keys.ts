@@ -14,6 +14,16 @@ export function emailKey(email: string): string {
   return `${fold(email.slice(0, at))}@${asciiDomain(email.slice(at + 1))}`;
 }
 
+/** What a search looks through: name and email as they are spelled, folded. No search goes across the line end. */
+export function searchKey(name: string, email: string): string {
+  return `${fold(name)}\n${fold(email)}`;
+}
+
+/** What is searched for, folded like what is searched through. */
+export function searchTerm(q: string): string {
+  return fold(q);
+}
+
 /**
  * Whether `email` is an address: RFC 5321 §4.1.2 `Dot-string "@" Domain` with the letters of RFC 6531 §3.3. Quoted
  * local parts (`"a b"@x.org`) and address literals (`a@[192.0.2.1]`) are not accepted, as in HTML's email field.

@@ -95,6 +95,16 @@ export const UserFilter = {
       description: 'only users with this whole name, regardless of letter case and Unicode form',
     }),
   ),
+  q: Type.Optional(
+    Type.String({
+      minLength: 3,
+      maxLength: 100,
+      pattern: '^[^\\p{Cc}]*$',
+      description:
+        'only users in whose name or email this stands, in any part, regardless of letter case and Unicode form; at least 3 characters',
+      examples: ['love'],
+    }),
+  ),
 };
 
 export const ListUsersQuery = Type.Object(

@@ -5,7 +5,7 @@ import { Conflict, Invalid, NotFound } from '../errors.ts';
 import { etagOf, type Preconditions, requirePreconditions } from '../http/conditional.ts';
 import { mergePatch } from '../http/merge-patch.ts';
 import { jsonBytes } from '../http/validation.ts';
-import { emailKey, nameKey } from './keys.ts';
+import { emailKey, nameKey, searchKey } from './keys.ts';
 import { type Attributes, User } from './user.entity.ts';
 import {
   MAX_ATTRIBUTES_BYTES,
@@ -69,6 +69,7 @@ export async function createUser(tx: Tx, input: NewUser): Promise<UserView> {
     nameKey: nameKey(input.name),
     email: input.email,
     emailKey: key,
+    searchKey: searchKey(input.name, input.email),
     attributes: input.attributes ?? {},
     version: 1,
     createdAt: now,
@@ -109,6 +110,7 @@ export async function updateUser(
   Object.assign(user, next, {
     nameKey: nameKey(next.name),
     emailKey: emailKey(next.email),
+    searchKey: searchKey(next.name, next.email),
     version: user.version + 1,
     updatedAt: new Date(),
   });
