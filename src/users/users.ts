@@ -159,7 +159,7 @@ async function flushUsers(tx: Tx): Promise<void> {
   }
 }
 
-function emailTaken(): Conflict {
+export function emailTaken(): Conflict {
   return new Conflict('email-taken', 'Another user has this email.');
 }
 
