@@ -41,7 +41,8 @@ export function linkNext(request: FastifyRequest, reply: FastifyReply, cursor: s
 export const linkHeader = {
   Link: {
     type: 'string',
-    description: 'RFC 8288: `<…>; rel="next"` is the next page; absent on the last',
+    description: 'where the next page is, as `<…>; rel="next"` (RFC 8288); absent on the last page',
+    examples: ['</users?limit=2&after=WyJudmdoRkZybSIsMiwyXQ>; rel="next"'],
   },
 } as const;
 
@@ -67,7 +68,7 @@ function fingerprint(list: unknown): string {
   return createHash('sha256').update(JSON.stringify(list)).digest('base64url').slice(0, 8);
 }
 
-function badCursor(detail: string): Malformed {
+export function badCursor(detail: string): Malformed {
   return new Malformed('invalid-cursor', 'The cursor cannot be used.', [
     { in: 'query', pointer: '#/after', detail },
   ]);

@@ -161,7 +161,7 @@ async function flushUsers(tx: Tx): Promise<void> {
   }
 }
 
-function emailTaken(): Conflict {
+export function emailTaken(): Conflict {
   return new Conflict('email-taken', 'Another user has this email.');
 }
 
