@@ -416,6 +416,8 @@ export interface operations {
                 email?: string;
                 /** @description only users with this whole name, regardless of letter case and Unicode form */
                 name?: string;
+                /** @description only users in whose name or email this stands, in any part, regardless of letter case and Unicode form; at least 3 characters */
+                q?: string;
             };
             header?: never;
             path?: never;

@@ -2,13 +2,14 @@ import t from 'tap';
 import { createMusterClient, nextPage, type User } from '../client/index.ts';
 import { buildApp } from '../src/app.ts';
 import { loadConfig } from '../src/config.ts';
+import { fetch } from './support/fetch.ts';
 
 t.test(
   'the generated client creates, reads, lists, changes and deletes users over the network',
   async (t) => {
     const app = await buildApp(loadConfig({ DATABASE_URL: 'sqlite::memory:', LOG_LEVEL: 'silent' }));
     t.teardown(() => app.close());
-    const muster = createMusterClient({ baseUrl: await app.listen({ host: '127.0.0.1', port: 0 }) });
+    const muster = createMusterClient({ baseUrl: await app.listen({ host: '127.0.0.1', port: 0 }), fetch });
     const mergePatch = { 'content-type': 'application/merge-patch+json' };
 
     const ada = await muster.POST('/users', { body: { name: 'Ada Lovelace', email: 'ada@example.com' } });

@@ -1,4 +1,5 @@
 import { emptyDatabase, onEachDatabase } from './support/databases.ts';
+import { fetch } from './support/fetch.ts';
 import { startService } from './support/service.ts';
 
 /** How often the service is killed; fewer while one works on this file. */

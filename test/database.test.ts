@@ -8,6 +8,7 @@ import { sqlitePath } from '../src/db/orm.ts';
 import { entities } from '../src/entities.ts';
 import { startApp } from './support/app.ts';
 import { emptyDatabase, onEachDatabase, postgresServer } from './support/databases.ts';
+import { fetch } from './support/fetch.ts';
 import { failService, startService } from './support/service.ts';
 
 onEachDatabase(

@@ -1,6 +1,7 @@
 import { connect } from 'node:net';
 import t from 'tap';
 import { emptyDatabase } from './support/databases.ts';
+import { fetch } from './support/fetch.ts';
 import { startService } from './support/service.ts';
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {

@@ -4,6 +4,7 @@ import { buildApp } from '../../src/app.ts';
 import { type Config, loadConfig } from '../../src/config.ts';
 import type { DialectName } from '../../src/db/orm.ts';
 import { freshDatabase } from './databases.ts';
+import { checkAnswer } from './fetch.ts';
 
 export interface LogLine {
   level: number;
@@ -17,7 +18,7 @@ export interface TestApp {
   log: LogLine[];
   /** Waits until a line with this message has been logged. */
   logged(message: string | RegExp): Promise<LogLine>;
-  /** Sends a request without a network. */
+  /** Sends a request without a network; an answer that is not as the API document says fails the test. */
   request(
     method: NonNullable<InjectOptions['method']>,
     url: string,
@@ -90,6 +91,8 @@ async function send(
     headers: { ...(payload !== undefined && { 'content-type': type }), ...headers },
     ...(payload !== undefined && { payload }),
   });
+  const { statusCode, payload: text } = response;
+  checkAnswer({ method, url, statusCode, headers: response.headers, body: text });
   return {
     status: response.statusCode,
     headers: response.headers,
