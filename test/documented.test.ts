@@ -85,6 +85,9 @@ t.test('what the document does not list is a problem, or a page', async (t) => {
     t.equal(exchange.statusCode, status);
     check(exchange);
   }
+  const slow = { ...(await send('GET', '/users/2')), statusCode: 408 };
+  check(slow);
+  t.throws(() => check({ ...slow, body: '' }), { message: /not JSON/ }, 'before a route is asked, too');
 });
 
 t.test('an answer that differs from the document is refused, with the reason', async (t) => {

@@ -27,12 +27,16 @@ const API_HEADERS = [
   'retry-after',
 ];
 
+/** Said of a request that arrives too slowly, expects too much or is too large, before any route is asked. */
+const BEFORE_ROUTES = [408, 417, 431];
+
 /** What the service also serves, and the document does not list. */
 const HIDDEN = /^\/(?:openapi\.json$|docs(?:\/|$))/;
 
 /**
  * Holds the service to its document: the function that it gives throws when a response is not as `document` (of
- * `GET /openapi.json`) says. What the document does not list, a wrong method or an unknown path, must be a `Problem`.
+ * `GET /openapi.json`) says. What is refused without a route of the document, a wrong method or an unknown path, must be
+ * a `Problem`.
  */
 export function createDocumentCheck(document: OpenAPIV3_1.Document): (exchange: Exchange) => void {
   const schemas = schemasOf(document);
@@ -54,7 +58,7 @@ function checkExchange(document: OpenAPIV3_1.Document, schemas: Schemas, exchang
   // HEAD is a GET without its body (RFC 9110 §9.3.2); the document lists only the GET.
   const verb = method === 'head' ? 'get' : method;
   const operation = template === undefined ? undefined : operationOf(document, template, verb);
-  if (template === undefined || operation === undefined) {
+  if (template === undefined || operation === undefined || BEFORE_ROUTES.includes(exchange.statusCode)) {
     checkUnlisted(schemas, exchange, path);
     return;
   }
