@@ -4,7 +4,7 @@ import { loadConfig } from './config.ts';
 import { StartError } from './errors.ts';
 
 /** The process: settings from the environment, one app, one port, and an orderly end. */
-try {
+async function serve(): Promise<void> {
   const config = loadConfig();
   const app = await buildApp(config);
   closeWithGrace({ delay: config.shutdownTimeoutMs, logger: false }, async ({ signal, err }) => {
@@ -15,10 +15,6 @@ try {
   });
   const address = await app.listen({ host: config.host, port: config.port });
   app.log.info(`Muster is ready. The docs are at ${address}/docs`);
-} catch (error) {
-  if (!isExpected(error)) throw error;
-  console.error(`Muster does not start: ${error.message}`);
-  process.exitCode = 1;
 }
 
 function isExpected(error: unknown): error is Error {
@@ -26,3 +22,10 @@ function isExpected(error: unknown): error is Error {
     error instanceof StartError || (error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')
   );
 }
+
+// No top-level await: `server.ts` loads this file with `require`.
+serve().catch((error) => {
+  if (!isExpected(error)) throw error;
+  console.error(`Muster does not start: ${error.message}`);
+  process.exitCode = 1;
+});

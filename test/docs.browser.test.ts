@@ -85,7 +85,7 @@ async function testDocs(t: Test): Promise<void> {
   });
 
   await t.test('it asked nothing of another machine, and nothing went wrong', async (t) => {
-    t.ok(requested.includes(`${origin}/docs/json`), 'requests were seen');
+    t.ok(requested.includes(`${origin}/openapi.json`), 'requests were seen');
     const foreign = requested.filter((url) => !url.startsWith(`${origin}/`) && !url.startsWith('data:'));
     t.strictSame(foreign, []);
     t.strictSame(complaints, []);

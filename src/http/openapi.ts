@@ -1,5 +1,4 @@
 import swagger from '@fastify/swagger';
-import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 import plugin from 'fastify-plugin';
 import type { OpenAPIV3_1 } from 'openapi-types';
@@ -28,25 +27,7 @@ a rule is refused, never mended in silence.
 
 Every \`GET\` answers \`HEAD\` too.`;
 
-/**
- * Only what the page needs, and only from here. The one that comes with the page would allow other machines' images
- * and styles, and would have browsers ask for its scripts by HTTPS wherever the service is not on localhost.
- */
-const PAGE_POLICY = {
-  'default-src': "'none'",
-  'script-src': "'self'",
-  'style-src': "'self'",
-  'img-src': "'self' data:",
-  'connect-src': "'self'",
-  'base-uri': "'none'",
-  'form-action': "'none'",
-  'frame-ancestors': "'none'",
-};
-
-/**
- * The API document, made of the same schemas that validate: `GET /openapi.json`, and a page to read and try it at
- * `/docs` that asks nothing of any other machine.
- */
+/** The API document, made of the same schemas that validate: `GET /openapi.json`. */
 export default plugin(
   async (app: FastifyInstance) => {
     await app.register(swagger, {
@@ -81,19 +62,6 @@ export default plugin(
     app.get('/openapi.json', { schema: { hide: true } }, async (_request, reply) =>
       reply.type('application/json').send(JSON.stringify(app.swagger())),
     );
-
-    await app.register(swaggerUi, {
-      routePrefix: '/docs',
-      staticCSP: PAGE_POLICY,
-      uiConfig: {
-        validatorUrl: null,
-        tryItOutEnabled: true,
-        displayRequestDuration: true,
-        docExpansion: 'list',
-        layout: 'BaseLayout', // without a bar that asks for the URL of another document
-      },
-      theme: { title: 'Muster: API' },
-    });
   },
   { name: 'openapi' },
 );

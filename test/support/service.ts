@@ -39,7 +39,8 @@ export async function failService(test: Test, env: Record<string, string>) {
 }
 
 function spawnService(test: Test, env: Record<string, string>) {
-  const child = spawn(process.execPath, ['src/server.ts'], {
+  // Through `env`, which becomes the service: the test runner would load its own hooks into a child that is Node.
+  const child = spawn('env', ['-u', 'NODE_OPTIONS', process.execPath, 'src/server.ts'], {
     cwd: ROOT,
     env: { PATH: process.env.PATH, PORT: '0', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
