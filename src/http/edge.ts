@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import plugin from 'fastify-plugin';
-import { Malformed, Unavailable, UnsupportedMediaType } from '../errors.ts';
+import { Malformed, type Refusal, Unavailable, UnsupportedMediaType } from '../errors.ts';
 import { parseJson } from './json.ts';
 import { problem } from './problem.ts';
 
@@ -14,20 +14,10 @@ export default plugin(
       stopping = true;
     });
 
-    app.addHook('onRequest', async (request, reply) => {
-      if (stopping) {
-        reply.header('connection', 'close');
-        throw new Unavailable('stopping', 'The service is stopping.');
-      }
-      requireOneHost(request.raw);
-      requireReadableUrl(request.raw.url ?? '');
-      const encoding = request.headers['content-encoding'];
-      if (encoding !== undefined && encoding !== 'identity') {
-        throw new UnsupportedMediaType(
-          'content-encoding',
-          `A body with Content-Encoding ${encoding} is not read here.`,
-        );
-      }
+    // No promise: it stands before every request.
+    app.addHook('onRequest', (request, reply, done) => {
+      if (stopping) reply.header('connection', 'close');
+      done(stopping ? new Unavailable('stopping', 'The service is stopping.') : refusalOf(request));
     });
 
     app.server.on('checkExpectation', answerUnknownExpectation);
@@ -45,24 +35,36 @@ export async function readJsonBody(request: FastifyRequest, body: Buffer | strin
   return parseJson(bytes);
 }
 
-/** RFC 9112 §3.2: none or more than one is a 400; Node would let two pass and answer none without a body. */
-function requireOneHost({ rawHeaders, httpVersion }: IncomingMessage): void {
+/** What is wrong with a request whatever its route, or undefined. */
+function refusalOf({ raw, headers }: FastifyRequest): Refusal | undefined {
+  if (!hasOneHost(raw))
+    return new Malformed('host', 'A request has exactly one Host header (RFC 9112 §3.2).');
+  if (!isReadable(raw.url ?? '')) {
+    return new Malformed('invalid-url', 'The URL is not percent-encoded UTF-8, or holds NUL.');
+  }
+  const encoding = headers['content-encoding'];
+  if (encoding === undefined || encoding === 'identity') return undefined;
+  return new UnsupportedMediaType(
+    'content-encoding',
+    `A body with Content-Encoding ${encoding} is not read here.`,
+  );
+}
+
+/** Node would let two pass and answer none without a body. */
+function hasOneHost({ rawHeaders, httpVersion }: IncomingMessage): boolean {
   let hosts = 0;
   for (let at = 0; at < rawHeaders.length; at += 2) if (rawHeaders[at]?.toLowerCase() === 'host') hosts++;
-  if (hosts > 1 || (hosts === 0 && httpVersion === '1.1')) {
-    throw new Malformed('host', 'A request has exactly one Host header (RFC 9112 §3.2).');
-  }
+  return hosts === 1 || (hosts === 0 && httpVersion !== '1.1');
 }
 
 /** Fastify would read bytes that are no UTF-8 as U+FFFD, and neither database keeps NUL. */
-function requireReadableUrl(url: string): void {
-  if (!url.includes('%')) return;
+function isReadable(url: string): boolean {
+  if (!url.includes('%')) return true;
   try {
-    if (!decodeURIComponent(url).includes('\0')) return;
+    return !decodeURIComponent(url).includes('\0');
   } catch {
-    // not percent-encoded UTF-8
+    return false;
   }
-  throw new Malformed('invalid-url', 'The URL is not percent-encoded UTF-8, or holds NUL.');
 }
 
 /** Answers what Node could not even parse as HTTP; there is no request yet, so it has no id. */
