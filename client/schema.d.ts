@@ -179,7 +179,7 @@ export interface components {
              */
             detail: string;
             /**
-             * @description the id of the request, as in the log
+             * @description the id of the request, as in the log; `about:blank` of one that could not be read as HTTP
              * @example 0f8fad5b-d9cb-469f-a165-70867728950e
              */
             instance: string;

@@ -9,6 +9,7 @@ import { entities } from '../src/entities.ts';
 import { startApp } from './support/app.ts';
 import { emptyDatabase, onEachDatabase, postgresServer } from './support/databases.ts';
 import { fetch } from './support/fetch.ts';
+import { freePort } from './support/postgres.ts';
 import { failService, startService } from './support/service.ts';
 
 onEachDatabase(
@@ -145,13 +146,14 @@ t.test('a lost, emptied, broken or exchanged file is not taken for an empty dire
 });
 
 t.test('a PostgreSQL that is away stops the start with one line, and no password in it', async (t) => {
+  const port = await freePort();
   const { code, output } = await failService(t, {
-    DATABASE_URL: 'postgresql://muster:hush@127.0.0.1:1/muster',
+    DATABASE_URL: `postgresql://muster:hush@127.0.0.1:${port}/muster`,
   });
   t.equal(code, 1);
   t.match(
     output,
-    /^Muster does not start: the database postgresql:\/\/127\.0\.0\.1:1\/muster cannot be opened: .*ECONNREFUSED.*\n$/,
+    /^Muster does not start: the database postgresql:\/\/127\.0\.0\.1:\d+\/muster cannot be opened: .*ECONNREFUSED.*\n$/,
   );
   t.notMatch(output, /hush/);
 });

@@ -56,7 +56,8 @@ export const Problem = Type.Object(
       examples: ['Another user has this email.'],
     }),
     instance: Type.String({
-      description: 'the id of the request, as in the log',
+      description:
+        'the id of the request, as in the log; `about:blank` of one that could not be read as HTTP',
       examples: ['0f8fad5b-d9cb-469f-a165-70867728950e'],
     }),
     errors: Type.Optional(

@@ -132,10 +132,11 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request, reply) => {
+      const preconditions = readPreconditions(request);
       const user = await app.getUser(request.params.id);
       const etag = etagOf(user);
       reply.header('etag', etag);
-      if (isNotModified(readPreconditions(request), etag)) return reply.code(304).send(undefined as never);
+      if (isNotModified(preconditions, etag)) return reply.code(304).send(undefined as never);
       return user;
     },
   );
