@@ -1,6 +1,9 @@
 import { deepStrictEqual, match, ok, strictEqual } from 'node:assert/strict';
 import type { Server } from './servers.ts';
 
+/** How many users a server has more after `checkServer`. */
+export const CREATED_BY_CHECK = 1;
+
 /** Every server is asked for the same before it is measured: what is fast because it is wrong is found here. */
 export async function checkServer(server: Server, port: number): Promise<void> {
   try {

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { checkServer } from './check.ts';
+import { CREATED_BY_CHECK, checkServer } from './check.ts';
 import type { Copy } from './database/seed.ts';
 import { findLastPage } from './last-page.ts';
 import type { Load, Measurement } from './load/generator.ts';
@@ -53,7 +53,7 @@ export async function takeTurn(
       if (!WORKS[work].ratedBeside || ![HAND_WRITTEN, MUSTER].includes(server.name)) continue;
       const rate = rates.get(work) ?? Math.round(highest.throughput / 2);
       rates.set(work, rate);
-      const ratedWork = { ...load.work, tag: `${tag}.rated` };
+      const ratedWork = { ...load.work, tag: `${load.work.tag}.rated` };
       turn.rated[work] = { ...(await generate({ ...load, work: ratedWork, rate })), rate };
     }
     return turn;
@@ -75,7 +75,7 @@ async function loadOf(
       port,
       users,
       tag: `${tag}.${work}`,
-      ...(work === 'list-last' && { lastPage: await findLastPage(port, users) }),
+      ...(work === 'list-last' && { lastPage: await findLastPage(port, users + CREATED_BY_CHECK) }),
     },
     connections,
     warmUpMs: warmUpSeconds * 1000,

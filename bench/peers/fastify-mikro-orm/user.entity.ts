@@ -11,7 +11,7 @@ const UserSchema = defineEntity({
     email: p.text(),
     emailKey: p.text().unique(),
     attributes: p.json<Attributes>().columnType('json'),
-    version: p.integer().version(),
+    version: p.integer(),
     createdAt: p.datetime(3),
     updatedAt: p.datetime(3),
   },
