@@ -62,7 +62,7 @@ export async function takeTurn(
   }
 }
 
-async function loadOf(
+export async function loadOf(
   work: WorkName,
   { pid, port }: ServerProcess,
   users: number,

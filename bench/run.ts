@@ -4,7 +4,7 @@ import type { PostgresServer } from '../test/support/postgres.ts';
 import { postgresTemplate, startDurablePostgres } from './database/postgresql.ts';
 import type { Template } from './database/seed.ts';
 import { sqliteTemplate } from './database/sqlite.ts';
-import { pinToOtherCore } from './machine/cores.ts';
+import { takeMachine } from './machine/cores.ts';
 import { describeMachine } from './machine/describe.ts';
 import { type Rates, type Turn, takeTurn } from './measure.ts';
 import { type DatabaseName, type Options, readOptions } from './options.ts';
@@ -16,7 +16,7 @@ import { printTable } from './report/terminal.ts';
 import { BENCH, type Server } from './servers.ts';
 
 const options = readOptions(process.argv.slice(2));
-pinToOtherCore();
+takeMachine();
 
 const skipped = options.servers.flatMap(({ name, title, missing }) => {
   const reason = missing?.();

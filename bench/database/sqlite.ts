@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { constants, copyFile, mkdir, mkdtemp, open, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -30,7 +31,9 @@ export async function scratchFolder(): Promise<string> {
   await mkdir(DATA, { recursive: true });
   if ((await statfs(DATA)).type === TMPFS_MAGIC)
     throw new Error(`${DATA} is in memory: it must be on a disk`);
-  return mkdtemp(join(DATA, 'run-'));
+  const folder = await mkdtemp(join(DATA, 'run-'));
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  return folder;
 }
 
 function fill(path: string, users: number): void {

@@ -1,5 +1,6 @@
 import { setPriority } from 'node:os';
-import { CpuClock, peakBytes, resetPeak } from '../machine/proc.ts';
+import { SERVER_CORE } from '../machine/cores.ts';
+import { CpuClock, coreMicros, peakBytes, resetPeak } from '../machine/proc.ts';
 import { Connection } from './connection.ts';
 import { requestsOf, type Work } from './requests.ts';
 
@@ -33,6 +34,8 @@ export interface Measurement {
   peakBytes: number;
   /** Part of its core that the generator itself used: near 1 without `rate`, it is the bottleneck. */
   generatorShare: number;
+  /** Part of the server's core that other processes took: near 0 on a machine that does nothing else. */
+  foreignShare: number;
 }
 
 const load: Load = JSON.parse(process.argv[2] ?? '{}');
@@ -87,13 +90,15 @@ function sendAtRate(rate: number): void {
 function measure(): void {
   resetPeak(load.pid);
   const server = new CpuClock(load.pid);
+  const coreBefore = coreMicros(SERVER_CORE);
   const own = process.cpuUsage();
   const from = performance.now();
   measuring = true;
   setTimeout(() => {
     measuring = false;
     const elapsedMs = performance.now() - from;
-    const cpuMicros = server.elapsedMicros() / requests;
+    const serverMicros = server.elapsedMicros();
+    const foreignMicros = coreMicros(SERVER_CORE) - coreBefore - serverMicros;
     const { user, system } = process.cpuUsage(own);
     stopped = true;
     for (const connection of connections) connection.close();
@@ -105,9 +110,10 @@ function measure(): void {
       ...(firstProblem !== undefined && { firstProblem }),
       p50Ms: sorted[Math.floor(requests * 0.5)] ?? Number.NaN,
       p99Ms: sorted[Math.floor(requests * 0.99)] ?? Number.NaN,
-      cpuMicros,
+      cpuMicros: serverMicros / requests,
       peakBytes: peakBytes(load.pid),
       generatorShare: (user + system) / 1000 / elapsedMs,
+      foreignShare: Math.max(0, foreignMicros / 1000 / elapsedMs),
     };
     console.log(JSON.stringify(measurement));
   }, load.windowMs);

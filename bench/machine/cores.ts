@@ -6,8 +6,12 @@ export const SERVER_CORE = 0;
 /** Where all else runs: the load generator, this program and, where there is one, the database's own processes. */
 export const OTHER_CORE = 1;
 
-/** Pins this process and all that it starts. A server is then put on its own core by `onServerCore`. */
-export function pinToOtherCore(): void {
+/**
+ * Pins this process and all that it starts; a server is then put on its own core by `onServerCore`. A signal ends it
+ * by way of its exit handlers, which end the servers and remove the databases.
+ */
+export function takeMachine(): void {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
   if (availableParallelism() < 2) throw new Error('the benchmark needs two cores: one for the server alone');
   try {
     execFileSync('taskset', ['-acp', String(OTHER_CORE), String(process.pid)]);

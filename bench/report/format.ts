@@ -19,7 +19,7 @@ export function cellsOf(row: Row): string[] {
   if (row.problem !== undefined) return [name, 'failed', row.problem, '', '', '', '', '', ''];
   return [
     name,
-    whole(row.throughput) + (row.generatorShare > GENERATOR_LIMIT ? ' ¹' : ''),
+    whole(row.throughput) + marks(row),
     row.ratio === undefined ? '' : row.ratio.toFixed(2),
     ms(row.p50Ms),
     ms(row.p99Ms),
@@ -31,9 +31,26 @@ export function cellsOf(row: Row): string[] {
 }
 
 /** Above this part of its core the generator, not the server, sets the limit. */
-export const GENERATOR_LIMIT = 0.95;
-export const GENERATOR_NOTE =
-  '¹ the load generator used more than 95 % of its own core: the server could do more than this';
+const GENERATOR_LIMIT = 0.95;
+/** Above this part of its core taken by others, a server was not alone. */
+const FOREIGN_LIMIT = 0.1;
+
+function marks({ generatorShare, foreignShare }: Row): string {
+  return (generatorShare > GENERATOR_LIMIT ? ' ¹' : '') + (foreignShare > FOREIGN_LIMIT ? ' ²' : '');
+}
+
+/** What the marks mean, for those that are used. */
+export function footnotes(rows: readonly Row[]): string[] {
+  const used = rows.map(marks).join('');
+  return [
+    ...(used.includes('¹')
+      ? ['¹ the load generator used more than 95 % of its own core: the server could do more than this']
+      : []),
+    ...(used.includes('²')
+      ? ['² other processes took more than 10 % of the server’s core: the machine did something else as well']
+      : []),
+  ];
+}
 
 function ratedCell({ rated }: Row): string {
   if (rated === undefined) return '';

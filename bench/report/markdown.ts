@@ -1,6 +1,6 @@
 import { MUSTER, SERVERS } from '../servers.ts';
 import { WORKS } from '../works.ts';
-import { cellsOf, DATABASE_TITLES, GENERATOR_NOTE, HEAD, titleOf, whole } from './format.ts';
+import { cellsOf, DATABASE_TITLES, footnotes, HEAD, titleOf, whole } from './format.ts';
 import { aheadOfMuster, goalsOf } from './goals.ts';
 import type { Group, Report } from './summary.ts';
 
@@ -18,7 +18,7 @@ export function writeMarkdown(report: Report, name: string): string {
       table(group),
       ...group.failures.map(({ server, problem }) => `**${titleOf(server)} failed**: ${problem}`),
     ]),
-    GENERATOR_NOTE,
+    ...footnotes(groups.flatMap(({ rows }) => rows)),
     leftOut(report),
   ];
   return `${sections.filter((section) => section !== '').join('\n\n')}\n`;

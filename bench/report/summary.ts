@@ -35,6 +35,7 @@ export interface Row {
   idleBytes: number;
   rated: { rate: number; achieved: number; p99Ms: number } | undefined;
   generatorShare: number;
+  foreignShare: number;
   /** An answer that was not 2xx: the row does not count. */
   problem: string | undefined;
 }
@@ -83,6 +84,7 @@ function rowOf(work: WorkName, server: string, turns: readonly Turn[]): Row | un
             p99Ms: median(rated.map(({ p99Ms }) => p99Ms)),
           },
     generatorShare: middle(({ generatorShare }) => generatorShare),
+    foreignShare: middle(({ foreignShare }) => foreignShare),
     problem: problemOf([...measured, ...rated]),
   };
 }

@@ -1,5 +1,5 @@
 import { WORKS } from '../works.ts';
-import { cellsOf, DATABASE_TITLES, GENERATOR_NOTE, HEAD, titleOf, whole } from './format.ts';
+import { cellsOf, DATABASE_TITLES, footnotes, HEAD, titleOf, whole } from './format.ts';
 import { type Goal, goalsOf } from './goals.ts';
 import type { Report } from './summary.ts';
 
@@ -18,7 +18,8 @@ export function printTable(report: Report): string {
   }
   for (const { title, reason } of report.skipped) lines.push(`${title}: left out, ${reason}`);
   const goals = report.groups.flatMap(goalsOf).map(goalLine);
-  return [...align(lines), GENERATOR_NOTE, '', ...goals].join('\n');
+  const notes = footnotes(report.groups.flatMap(({ rows }) => rows));
+  return [...align(lines), '', ...notes, ...goals].join('\n');
 }
 
 function goalLine({ text, database, users, limit, atMost, found, met }: Goal): string {

@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer, type ServerResponse } from 'node:http';
 import { environment } from '../environment.ts';
 
 /** The floor: Node's own server with ready answers in memory. No database, no routes, no checks. */
@@ -17,19 +17,18 @@ const list = JSON.stringify(Array.from({ length: 100 }, (_, index) => user(index
 createServer((request, response) => {
   if (request.method === 'GET') {
     send(response, 200, request.url?.startsWith('/users/') ? one : list);
-  } else {
-    void readBody(request).then((body) => {
-      JSON.parse(body);
-      send(response, request.method === 'POST' ? 201 : 200, one);
-    });
+    return;
   }
-}).listen(environment.port, environment.host);
-
-async function readBody(request: IncomingMessage): Promise<string> {
   let body = '';
-  for await (const chunk of request.setEncoding('utf8')) body += chunk;
-  return body;
-}
+  request.setEncoding('utf8');
+  request.on('data', (chunk: string) => {
+    body += chunk;
+  });
+  request.on('end', () => {
+    JSON.parse(body);
+    send(response, request.method === 'POST' ? 201 : 200, one);
+  });
+}).listen(environment.port, environment.host);
 
 function send(response: ServerResponse, status: number, body: string): void {
   response.writeHead(status, {
