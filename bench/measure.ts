@@ -48,13 +48,12 @@ export async function takeTurn(
     for (const work of options.works) {
       if (!does(server, work)) continue;
       const load = await loadOf(work, started, users, tag, options);
-      const highest = await generate(load);
+      const highest = await generateAlone(load);
       turn.highest[work] = highest;
       if (!WORKS[work].ratedBeside || ![HAND_WRITTEN, MUSTER].includes(server.name)) continue;
       const rate = rates.get(work) ?? Math.round(highest.throughput / 2);
       rates.set(work, rate);
-      const ratedWork = { ...load.work, tag: `${load.work.tag}.rated` };
-      turn.rated[work] = { ...(await generate({ ...load, work: ratedWork, rate })), rate };
+      turn.rated[work] = { ...(await generateAlone({ ...load, rate })), rate };
     }
     return turn;
   } finally {
@@ -83,6 +82,23 @@ export async function loadOf(
     pid,
   };
 }
+
+/**
+ * Measures, and measures again while other processes took much of the server's core: on a machine that does nothing
+ * else it never happens. Of all tries the one that was disturbed least counts, whatever it says.
+ */
+async function generateAlone(load: Load): Promise<Measurement> {
+  const tries: Measurement[] = [];
+  while (tries.length < MOST_TRIES && tries.every(({ foreignShare }) => foreignShare > FOREIGN_LIMIT)) {
+    const tag = `${load.work.tag}.${load.rate ?? 'highest'}.${tries.length}`;
+    tries.push(await generate({ ...load, work: { ...load.work, tag } }));
+  }
+  return tries.reduce((best, one) => (one.foreignShare < best.foreignShare ? one : best));
+}
+
+/** Above this part of its core taken by others, a server was not alone. */
+export const FOREIGN_LIMIT = 0.1;
+const MOST_TRIES = 3;
 
 export async function generate(load: Load): Promise<Measurement> {
   const timeout = load.warmUpMs + load.windowMs + 30_000;

@@ -39,19 +39,23 @@ async function measureAll(template: Template, database: string, users: number): 
     for (const sort of SORTS) {
       const lastPage = await findLastPage(started.port, users, sort);
       const firstPage = `/users?sort=${sort}&limit=100`;
-      const [first, last]: [number[], number[]] = [[], []];
+      const [first, last]: [PageCost[], PageCost[]] = [[], []];
       for (let round = 0; round < options.rounds; round++) {
         first.push(await pageMicros(started, users, firstPage, options));
         last.push(await pageMicros(started, users, lastPage, options));
       }
-      const [a, b] = [median(first), median(last)];
+      const [timeFirst, timeLast] = [medianOf(first, 'time'), medianOf(last, 'time')];
+      const [cpuFirst, cpuLast] = [medianOf(first, 'cpu'), medianOf(last, 'cpu')];
       rows.push({
         database,
         users: whole(users),
         sort,
-        'first page, µs': whole(a),
-        'last page, µs': whole(b),
-        ratio: (b / a).toFixed(2),
+        'first, µs': whole(timeFirst),
+        'last, µs': whole(timeLast),
+        ratio: (timeLast / timeFirst).toFixed(2),
+        'first, CPU µs': whole(cpuFirst),
+        'last, CPU µs': whole(cpuLast),
+        'CPU ratio': (cpuLast / cpuFirst).toFixed(2),
       });
     }
   } finally {
@@ -61,17 +65,29 @@ async function measureAll(template: Template, database: string, users: number): 
   }
 }
 
-/** Time for one page when as many as possible are asked for: on PostgreSQL it holds the database's part as well. */
+interface PageCost {
+  time: number;
+  cpu: number;
+}
+
+/**
+ * Time for one page when as many as possible are asked for, and the part of it that is the server's own CPU time: on
+ * SQLite nearly all, on PostgreSQL without the database.
+ */
 async function pageMicros(
   started: Awaited<ReturnType<typeof startServer>>,
   users: number,
   path: string,
   settings: Options,
-): Promise<number> {
+): Promise<PageCost> {
   const load = await loadOf('list', started, users, 'pages', settings);
   load.work.name = 'list-last';
   load.work.lastPage = path;
-  const { throughput, errors, firstProblem } = await generate(load);
+  const { throughput, cpuMicros, errors, firstProblem } = await generate(load);
   if (errors > 0) throw new Error(`${path}: ${errors} errors, ${firstProblem}`);
-  return 1e6 / throughput;
+  return { time: 1e6 / throughput, cpu: cpuMicros };
+}
+
+function medianOf(costs: readonly PageCost[], part: keyof PageCost): number {
+  return median(costs.map((cost) => cost[part]));
 }

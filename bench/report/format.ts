@@ -1,3 +1,4 @@
+import { FOREIGN_LIMIT } from '../measure.ts';
 import { SERVERS } from '../servers.ts';
 import type { Row } from './summary.ts';
 
@@ -32,8 +33,6 @@ export function cellsOf(row: Row): string[] {
 
 /** Above this part of its core the generator, not the server, sets the limit. */
 const GENERATOR_LIMIT = 0.95;
-/** Above this part of its core taken by others, a server was not alone. */
-const FOREIGN_LIMIT = 0.1;
 
 function marks({ generatorShare, foreignShare }: Row): string {
   return (generatorShare > GENERATOR_LIMIT ? ' ¹' : '') + (foreignShare > FOREIGN_LIMIT ? ' ²' : '');

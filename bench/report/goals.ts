@@ -1,6 +1,6 @@
 import { FLOOR, HAND_WRITTEN, MUSTER, PLAIN_ORM } from '../servers.ts';
 import { WORKS, type WorkName } from '../works.ts';
-import { find, type Group, type Row } from './summary.ts';
+import { find, type Group, median, type Row } from './summary.ts';
 
 /** What Muster promises of itself beside the others, and what this run says of it. */
 export interface Goal {
@@ -42,6 +42,8 @@ export function goalsOf(group: Group): Goal[] {
     const text = `p99 at half load beside hand-written, ${title.toLowerCase()}`;
     add(text, divide(p99(MUSTER), p99(HAND_WRITTEN)), 1.5, true);
   }
+  const starts = group.turns.flatMap(({ server, startMs }) => (server === MUSTER ? [startMs] : []));
+  add('first answer after the start (ms)', starts.length === 0 ? undefined : median(starts), 400, true);
   add('peak memory beside hand-written', divide(peak(group, MUSTER), peak(group, HAND_WRITTEN)), 1.5, true);
   return goals;
 }
