@@ -3,8 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { CREATED_BY_CHECK, checkServer } from './check.ts';
 import type { Copy } from './database/seed.ts';
+import { DATA } from './database/sqlite.ts';
 import { findLastPage } from './last-page.ts';
 import type { Load, Measurement } from './load/generator.ts';
+import { durableWriteMicros } from './machine/disk.ts';
 import { type ServerProcess, startServer } from './machine/server-process.ts';
 import type { Options } from './options.ts';
 import { BENCH, does, HAND_WRITTEN, MUSTER, type Server } from './servers.ts';
@@ -18,6 +20,8 @@ export interface Turn {
   server: string;
   startMs: number;
   idleBytes: number;
+  /** One small durable write, just before the server started (µs). */
+  durableWriteMicros: number;
   highest: Partial<Record<WorkName, Measurement>>;
   rated: Partial<Record<WorkName, Measurement & { rate: number }>>;
 }
@@ -34,6 +38,7 @@ export async function takeTurn(
   rates: Rates,
 ): Promise<Turn> {
   const env = { ...server.env, ...(copy && { DATABASE_URL: copy.url }) };
+  const durableMicros = durableWriteMicros(DATA);
   const started = await startServer(server.command, env, { cwd: server.cwd });
   try {
     await sleep(IDLE_SECONDS * 1000);
@@ -41,6 +46,7 @@ export async function takeTurn(
       server: server.name,
       startMs: started.startMs,
       idleBytes: started.idleBytes(),
+      durableWriteMicros: durableMicros,
       highest: {},
       rated: {},
     };

@@ -82,7 +82,8 @@ async function measureServer(
     const works = Object.entries(turn.highest).map(([work, { throughput, errors }]) => {
       return `${work} ${Math.round(throughput)}/s${errors > 0 ? ` (${errors} errors)` : ''}`;
     });
-    say(`  round ${round}, ${server.name}: ${works.join(', ')}`);
+    const disk = `a durable write takes ${Math.round(turn.durableWriteMicros)} µs`;
+    say(`  round ${round}, ${server.name} (${disk}): ${works.join(', ')}`);
     return turn;
   } finally {
     await copy?.remove();

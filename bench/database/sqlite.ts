@@ -5,7 +5,8 @@ import { fileURLToPath } from 'node:url';
 import Database from 'better-sqlite3';
 import { type Copy, migrate, seedUser, type Template } from './seed.ts';
 
-const DATA = fileURLToPath(new URL('../data/', import.meta.url));
+/** Where the databases of a run live. */
+export const DATA = fileURLToPath(new URL('../data/', import.meta.url));
 const TMPFS_MAGIC = 0x01021994;
 
 export async function sqliteTemplate(users: number): Promise<Template> {

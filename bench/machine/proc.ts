@@ -33,9 +33,13 @@ export function coreMicros(core: number): number {
   return (user + nice + system + irq + softirq + steal) * MICROS_PER_TICK;
 }
 
-/** Lets `peakBytes` begin anew. */
+/** Lets `peakBytes` begin anew, where the kernel allows it; else the peak is that of the whole life. */
 export function resetPeak(pid: number): void {
-  writeFileSync(`/proc/${pid}/clear_refs`, '5');
+  try {
+    writeFileSync(`/proc/${pid}/clear_refs`, '5');
+  } catch {
+    // some containers keep it read-only: the peak is then too high for all alike
+  }
 }
 
 /** The most memory that the process held at once (VmHWM). */

@@ -2,7 +2,7 @@ import { MUSTER, SERVERS } from '../servers.ts';
 import { WORKS } from '../works.ts';
 import { cellsOf, DATABASE_TITLES, footnotes, HEAD, titleOf, whole } from './format.ts';
 import { aheadOfMuster, goalsOf } from './goals.ts';
-import type { Group, Report } from './summary.ts';
+import { type Group, median, type Report } from './summary.ts';
 
 export function writeMarkdown(report: Report, name: string): string {
   const { groups } = report;
@@ -16,6 +16,7 @@ export function writeMarkdown(report: Report, name: string): string {
     ...groups.flatMap((group) => [
       `## ${DATABASE_TITLES[group.database]}, ${whole(group.users)} users`,
       table(group),
+      disk(group),
       ...group.failures.map(({ server, problem }) => `**${titleOf(server)} failed**: ${problem}`),
     ]),
     ...footnotes(groups.flatMap(({ rows }) => rows)),
@@ -29,7 +30,7 @@ function method({ machine, options }: Report): string {
   const versions = Object.entries(machine.versions).map(([name, version]) => `${name} ${version}`);
   return [
     `${machine.date}: ${machine.cpu}, ${machine.cores} cores, ${whole(machine.memoryBytes / 2 ** 30)} GiB, ${machine.system}, Node.js ${machine.node}; ${versions.join(', ')}.`,
-    `Each server runs alone on one core; the load generator (${connections} connections), and on PostgreSQL the database too, on another. ${rounds} rounds of every server in turn, each on a fresh copy of the same database, every other round in reverse; windows of ${seconds} s after a warm-up. Figures are medians of the rounds, memory the highest. A single answer that is not 2xx fails its row.`,
+    `Each server runs alone on one core; the load generator (${connections} connections), and on PostgreSQL the database too, on another. Rounds of every server in turn (${rounds}), each on a fresh copy of the same database, every other round in reverse; windows of ${seconds} s after a warm-up. Figures are medians of the rounds, memory the highest. A single answer that is not 2xx fails its row.`,
     'Writes are durable for all: SQLite with WAL and `synchronous=FULL`, PostgreSQL with `fsync` and `synchronous_commit` on. CPU is the time of the server’s process for one request. “Half load” is half of what the hand-written server does at its best: both get the same requests at the same even rate, and a latency counts from when its request was due.',
     'The list is its first page of 100; mixed is nine look-ups and one create in ten.',
   ].join('\n\n');
@@ -72,6 +73,12 @@ function table({ rows }: Group): string {
     return [title, row.server === MUSTER ? `**${server}**` : server, ...cells];
   });
   return markdownTable(['work', ...HEAD], body, 2);
+}
+
+function disk({ turns }: Group): string {
+  const micros = turns.map((turn) => turn.durableWriteMicros);
+  const [low, high] = [Math.min(...micros), Math.max(...micros)];
+  return `One durable write of 4 KiB to the disk took ${whole(median(micros))} µs (${whole(low)}–${whole(high)} over the run).`;
 }
 
 /** The first `left` columns are words, the others numbers. */

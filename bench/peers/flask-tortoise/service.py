@@ -4,6 +4,7 @@ The tutorial opens the database in `before_request` and answers through async vi
 benchmark, on the benchmark's table. It is served by Flask's own server without debugging, as the tutorial starts it.
 """
 
+import asyncio
 import logging
 import os
 from datetime import datetime, timezone
@@ -155,5 +156,17 @@ def merge_patch(target, patch):
     return merged
 
 
+async def require_durable():
+    await init_orm()
+    query = Tortoise.get_connection("default").execute_query_dict
+    journal = (await query("pragma journal_mode"))[0]["journal_mode"]
+    synchronous = (await query("pragma synchronous"))[0]["synchronous"]
+    if (journal, synchronous) != ("wal", 2):
+        raise SystemExit(f"not durable: journal_mode={journal}, synchronous={synchronous}")
+    await Tortoise.close_connections()
+
+
 if __name__ == "__main__":
+    if ON_SQLITE:
+        asyncio.run(require_durable())
     app.run(host=os.environ["HOST"], port=int(os.environ["PORT"]))
