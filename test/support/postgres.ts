@@ -21,10 +21,14 @@ export interface PostgresServer {
 }
 
 /**
- * Starts a real PostgreSQL of its own, on a free port and a fresh folder. `fsync` is off: a test kills processes,
- * never the machine, and what a process wrote the kernel keeps.
+ * Starts a real PostgreSQL of its own, on a free port and a fresh folder. `fsync` is off unless `settings` say
+ * otherwise: a test kills processes, never the machine, and what a process wrote the kernel keeps.
  */
-export async function startPostgres(): Promise<PostgresServer> {
+export async function startPostgres({
+  settings = [],
+}: {
+  settings?: readonly string[];
+} = {}): Promise<PostgresServer> {
   const programs = await findPrograms();
   const folder = await mkdtemp(join(tmpdir(), 'muster-postgres-'));
   const data = join(folder, 'data');
@@ -49,15 +53,16 @@ export async function startPostgres(): Promise<PostgresServer> {
     identity,
   );
   const port = await freePort();
-  const settings = [
+  const allSettings = [
     'fsync=off',
     'max_connections=200',
     'listen_addresses=127.0.0.1',
     'unix_socket_directories=',
+    ...settings, // of two with one name the last counts
   ];
   const server = spawn(
     join(programs, 'postgres'),
-    ['-D', data, '-p', String(port), ...settings.flatMap((setting) => ['-c', setting])],
+    ['-D', data, '-p', String(port), ...allSettings.flatMap((setting) => ['-c', setting])],
     { ...identity, stdio: ['ignore', 'ignore', 'pipe'] },
   );
   process.once('exit', () => server.kill('SIGKILL'));
