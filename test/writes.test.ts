@@ -1,3 +1,4 @@
+import t from 'tap';
 import { Conflict } from '../src/errors.ts';
 import { User } from '../src/users/user.entity.ts';
 import { createUser, deleteUser, updateUser } from '../src/users/users.ts';
@@ -48,7 +49,7 @@ onEachDatabase('writes that arrive together share one transaction and one statem
   const statements = await statementsOf(muster, () =>
     Promise.all(Array.from({ length: 20 }, (_, at) => muster.app.write((tx) => createUser(tx, person(at))))),
   );
-  t.strictSame(statements, { begin: 1, select: 1, insert: 1, commit: 1 });
+  t.strictSame(statements, { begin: 1, insert: 1, commit: 1 });
 });
 
 onEachDatabase('a bad write fails alone, and the others of its transaction succeed', async (t, dialect) => {
@@ -134,19 +135,18 @@ onEachDatabase(
   },
 );
 
-onEachDatabase('a write that is alone does not wait for company', async (t, dialect) => {
-  const { app } = await startApp(t, dialect);
+t.test('a write that is alone does not wait for company', async (t) => {
+  const { app } = await startApp(t, 'sqlite');
   let turns = 0;
-  let counting = true;
   const count = () => {
     turns++;
-    if (counting) setImmediate(count);
+    counting = setImmediate(count);
   };
-  setImmediate(count);
+  let counting = setImmediate(count);
   await app.write(async () => {
-    t.ok(turns <= (dialect === 'sqlite' ? 3 : 1000), `it runs after ${turns} turns of the event loop`);
+    t.ok(turns <= 3, `it runs after ${turns} turns of the event loop`);
   });
-  counting = false;
+  clearImmediate(counting);
 });
 
 onEachDatabase('what a write sees and makes is gone when it fails', async (t, dialect) => {

@@ -61,23 +61,18 @@ export async function findUsers(
  * @throws {Conflict} `email-taken`
  */
 export async function createUser(tx: Tx, input: NewUser): Promise<UserView> {
-  const key = emailKey(input.email);
-  await requireFreeEmail(tx, key);
   const now = new Date();
-  const user = tx.em.create(User, {
+  const user = {
     name: input.name,
-    nameKey: nameKey(input.name),
     email: input.email,
-    emailKey: key,
-    searchKey: searchKey(input.name, input.email),
     attributes: input.attributes ?? {},
     version: 1,
     createdAt: now,
     updatedAt: now,
-  });
-  tx.em.persist(user);
-  await flushUsers(tx);
-  return viewOf(user);
+  };
+  const id = await tx.insert(User, 'emailKey', { ...user, ...keysOf(input) });
+  if (id === undefined) throw emailTaken();
+  return { id, ...user };
 }
 
 /**
@@ -107,10 +102,7 @@ export async function updateUser(
   ) {
     return before;
   }
-  Object.assign(user, next, {
-    nameKey: nameKey(next.name),
-    emailKey: emailKey(next.email),
-    searchKey: searchKey(next.name, next.email),
+  Object.assign(user, next, keysOf(next), {
     version: user.version + 1,
     updatedAt: new Date(),
   });
@@ -148,11 +140,6 @@ function presentUser(tx: Tx, user: User | undefined, id: number): User {
   return user;
 }
 
-/** Refuses the usual case before anything is written; the unique index decides when two come at once. */
-async function requireFreeEmail(tx: Tx, key: string): Promise<void> {
-  if ((await tx.find(User, 'emailKey', key)) !== undefined) throw emailTaken();
-}
-
 async function flushUsers(tx: Tx): Promise<void> {
   try {
     await tx.flush();
@@ -181,6 +168,10 @@ function requireAttributesFit(attributes: Attributes): void {
       { in: 'body', pointer: '#/attributes', detail },
     ]);
   }
+}
+
+function keysOf({ name, email }: Pick<UserView, 'name' | 'email'>) {
+  return { nameKey: nameKey(name), emailKey: emailKey(email), searchKey: searchKey(name, email) };
 }
 
 function viewOf(user: User): UserView {
