@@ -6,7 +6,7 @@ import { Migrator, TSMigrationGenerator } from '@mikro-orm/migrations';
 import { loadConfig } from '../src/config.ts';
 import { openDatabase } from '../src/db/database.ts';
 import { migrateDown, migrateUp, migrationsFolder } from '../src/db/migrations.ts';
-import { type DialectName, dialectOf } from '../src/db/orm.ts';
+import { type DialectName, dialectOf } from '../src/db/url.ts';
 import { entities } from '../src/entities.ts';
 import { StartError } from '../src/errors.ts';
 

@@ -24,6 +24,7 @@ export async function buildApp(
   const app = Fastify({
     logger: { ...loggerOptions, level: config.logLevel, ...(stream && { stream }) },
     ...limits(config),
+    pluginTimeout: 0, // a migration takes as long as it takes
     ...strictValidation({ 'idn-email': isEmail }),
     genReqId: () => crypto.randomUUID(),
     logController: new LogController({ disableRequestLogging: true }), // `logging` writes one line a request
@@ -35,7 +36,7 @@ export async function buildApp(
 
   await app.register(problem);
   await app.register(logging);
-  await app.register(edge);
+  await app.register(edge, { shutdownTimeoutMs: config.shutdownTimeoutMs });
   await app.register(methods);
   await app.register(openapi);
   await app.register(docs);
@@ -56,7 +57,7 @@ function limits({ requestTimeoutMs }: Config) {
   return {
     requestTimeout: requestTimeoutMs,
     keepAliveTimeout: 5000,
-    connectionTimeout: 0,
+    connectionTimeout: 60_000, // without a byte either way: a client that does not read is let go
     bodyLimit: 262_144, // 16 KiB of attributes, every character of them escaped, and room to spare
     forceCloseConnections: 'idle',
     http: {

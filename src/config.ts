@@ -1,3 +1,4 @@
+import { isDatabaseUrl, redactUrl } from './db/url.ts';
 import { StartError } from './errors.ts';
 
 /** A setting: its default, how it is read from text (undefined: it cannot be), and what an operator is told is allowed. */
@@ -15,8 +16,8 @@ function wholeNumber(byDefault: number, least: number, most: number, what: strin
   };
 }
 
-function text(byDefault: string, pattern: RegExp, allowed: string): Setting<string> {
-  return { default: byDefault, read: (given) => (pattern.test(given) ? given : undefined), allowed };
+function text(byDefault: string, isGood: (given: string) => boolean, allowed: string): Setting<string> {
+  return { default: byDefault, read: (given) => (isGood(given) ? given : undefined), allowed };
 }
 
 function oneOf<T extends string>(byDefault: T, all: readonly T[]): Setting<T> {
@@ -31,11 +32,11 @@ function oneOf<T extends string>(byDefault: T, all: readonly T[]): Setting<T> {
 export const SETTINGS = {
   DATABASE_URL: text(
     'sqlite:./data/muster.db',
-    /^(sqlite:.+|postgres(ql)?:\/\/.+)$/,
+    isDatabaseUrl,
     'sqlite:PATH, sqlite::memory: or postgresql://USER:PASSWORD@HOST:PORT/NAME',
   ),
   DATABASE_POOL_MAX: wholeNumber(10, 1, 1000, ': PostgreSQL connections per process (SQLite always has one)'),
-  HOST: text('127.0.0.1', /^[A-Za-z0-9.:_-]+$/, 'the address or host name to listen on'),
+  HOST: text('127.0.0.1', (host) => /^[A-Za-z0-9.:_-]+$/.test(host), 'the address or host name to listen on'),
   PORT: wholeNumber(3000, 0, 65_535, '; 0 takes any free port'),
   LOG_LEVEL: oneOf('info', ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']),
   MAX_CONNECTIONS: wholeNumber(
@@ -69,7 +70,8 @@ export function loadConfig(env: Record<string, string | undefined> = process.env
     const given = env[name] ?? '';
     const value = given === '' ? setting.default : setting.read(given);
     if (value !== undefined) return value;
-    throw new StartError(`${name}=${quote(name, given)} cannot be used: allowed is ${setting.allowed}`);
+    const shown = JSON.stringify(name === 'DATABASE_URL' ? redactUrl(given) : given);
+    throw new StartError(`${name}=${shown} cannot be used: allowed is ${setting.allowed}`);
   };
   return {
     databaseUrl: read('DATABASE_URL', SETTINGS.DATABASE_URL),
@@ -81,9 +83,4 @@ export function loadConfig(env: Record<string, string | undefined> = process.env
     requestTimeoutMs: read('REQUEST_TIMEOUT_MS', SETTINGS.REQUEST_TIMEOUT_MS),
     shutdownTimeoutMs: read('SHUTDOWN_TIMEOUT_MS', SETTINGS.SHUTDOWN_TIMEOUT_MS),
   };
-}
-
-/** A database URL may hold a password, which must not reach a log. */
-function quote(name: string, given: string): string {
-  return JSON.stringify(name === 'DATABASE_URL' ? given.replace(/\/\/[^@]*@/, '//***@') : given);
 }

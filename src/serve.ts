@@ -6,26 +6,27 @@ import { StartError } from './errors.ts';
 /** The process: settings from the environment, one app, one port, and an orderly end. */
 async function serve(): Promise<void> {
   const config = loadConfig();
-  const app = await buildApp(config);
+  // The database holds names and addresses: what this process writes, only its user reads.
+  process.umask(0o077);
+  // Whoever read the log may be gone before us (`npm start | tee log`, then Ctrl-C); that must not hold up the end.
+  for (const output of [process.stdout, process.stderr]) output.on('error', () => {});
+  const app = await buildApp(config, process.stdout);
+  const address = await app.listen({ host: config.host, port: config.port }).catch(async (error) => {
+    await app.close();
+    throw new StartError(`HOST=${config.host} PORT=${config.port} cannot be listened on: ${error.message}`);
+  });
   closeWithGrace({ delay: config.shutdownTimeoutMs, logger: false }, async ({ signal, err }) => {
     if (err !== undefined) app.log.fatal({ err }, 'an error nobody caught: stopping');
     else app.log.info(`${signal}: stopping, and finishing what runs`);
     await app.close();
     app.log.info('stopped');
   });
-  const address = await app.listen({ host: config.host, port: config.port });
   app.log.info(`Muster is ready. The docs are at ${address}/docs`);
-}
-
-function isExpected(error: unknown): error is Error {
-  return (
-    error instanceof StartError || (error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')
-  );
 }
 
 // No top-level await: `server.ts` loads this file with `require`.
 serve().catch((error) => {
-  if (!isExpected(error)) throw error;
+  if (!(error instanceof StartError)) throw error;
   console.error(`Muster does not start: ${error.message}`);
   process.exitCode = 1;
 });

@@ -1,13 +1,14 @@
-import { readdir, rm, truncate, writeFile } from 'node:fs/promises';
+import { readdir, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { DatabaseSchema } from '@mikro-orm/sql';
 import Database from 'better-sqlite3';
 import t from 'tap';
 import { openDatabase, openMigratedDatabase } from '../src/db/database.ts';
 import { migrateDown, migrateUp, migrationsFolder } from '../src/db/migrations.ts';
-import { sqlitePath } from '../src/db/orm.ts';
+import { sqlitePath } from '../src/db/url.ts';
 import { entities } from '../src/entities.ts';
 import { startApp } from './support/app.ts';
-import { emptyDatabase, onEachDatabase, postgresServer } from './support/databases.ts';
+import { emptyDatabase, onEachDatabase, postgresServer, temporaryFolder } from './support/databases.ts';
 import { fetch } from './support/fetch.ts';
 import { freePort } from './support/postgres.ts';
 import { failService, startService } from './support/service.ts';
@@ -153,9 +154,42 @@ t.test('a PostgreSQL that is away stops the start with one line, and no password
   t.equal(code, 1);
   t.match(
     output,
-    /^Muster does not start: the database postgresql:\/\/127\.0\.0\.1:\d+\/muster cannot be opened: .*ECONNREFUSED.*\n$/,
+    /^Muster does not start: the database "?postgresql:\/\/127\.0\.0\.1:\d+\/muster cannot be opened: .*ECONNREFUSED.*\n$/,
   );
   t.notMatch(output, /hush/);
+});
+
+t.test('a database that does not exist is not made by a wrong name', async (t) => {
+  const url = (await postgresServer()).url('no_such_database');
+  await t.rejects(openMigratedDatabase({ databaseUrl: url, entities }), {
+    message: /no_such_database cannot be opened: .*does not exist/,
+  });
+});
+
+t.test(
+  'what the URL asks of the connection is done, and the server’s own settings do not change times',
+  async (t) => {
+    const databaseUrl = await emptyDatabase(t, 'postgresql');
+    await t.rejects(openMigratedDatabase({ databaseUrl: `${databaseUrl}?sslmode=verify-full`, entities }), {
+      message: /does not support SSL/,
+    });
+    const name = new URL(databaseUrl).pathname.slice(1);
+    await (await postgresServer()).query(`alter database ${name} set datestyle = 'German, DMY'`);
+    const { request } = await startApp(t, 'postgresql', { databaseUrl });
+    const created = await request('POST', '/users', { json: { name: 'Ada', email: 'ada@example.com' } });
+    t.strictSame((await request('GET', '/users/1')).json(), created.json());
+  },
+);
+
+t.test('a symbolic link is the same directory', async (t) => {
+  const databaseUrl = await emptyDatabase(t, 'sqlite');
+  const { close } = await openMigratedDatabase({ databaseUrl, entities });
+  t.teardown(close);
+  const link = join(await temporaryFolder(t), 'link.db');
+  await symlink(sqlitePath(databaseUrl), link);
+  await t.rejects(openMigratedDatabase({ databaseUrl: `sqlite:${link}`, entities }), {
+    message: /in use by another/,
+  });
 });
 
 t.test('a full disk refuses writes, and everything goes on when there is space again', async (t) => {

@@ -35,6 +35,7 @@ t.test('a wrong method is a 405 that says which are right', async (t) => {
     ['POST', '/start-task', 'GET, HEAD, OPTIONS'],
     ['POST', '/user/7', 'GET, HEAD, OPTIONS'],
     ['POST', '/openapi.json', 'GET, HEAD, OPTIONS'],
+    ['PROPFIND', '/users', 'GET, HEAD, OPTIONS, POST'],
   ] as const) {
     const answer = await request(method, url, {
       body: 'not JSON',
@@ -47,6 +48,21 @@ t.test('a wrong method is a 405 that says which are right', async (t) => {
   const options = await request('OPTIONS', '/users');
   t.equal(options.status, 204);
   t.equal(options.headers.allow, 'GET, HEAD, OPTIONS, POST');
+});
+
+t.test('a parameter that a route does not know is refused, not ignored', async (t) => {
+  const { request } = await startApp(t, 'sqlite');
+  for (const url of ['/users/1?fields=name', '/user/1?x', '/start-task?ms=1', '/openapi.json?v=2']) {
+    t.match((await request('GET', url)).json(), { status: 400, errors: [{ in: 'query' }] }, url);
+  }
+});
+
+t.test('a body of thousands of unknown members gets a short answer', async (t) => {
+  const { request } = await startApp(t, 'sqlite');
+  const json = Object.fromEntries(Array.from({ length: 20_000 }, (_, at) => [`m${at}`, 1]));
+  const answer = await request('POST', '/users', { json });
+  t.equal(answer.status, 422);
+  t.ok(answer.text.length < 1000);
 });
 
 t.test('unknown routes and unreadable paths are problem documents', async (t) => {

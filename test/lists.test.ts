@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap';
+import { User as UserEntity } from '../src/users/user.entity.ts';
 import { type Answer, startApp, type TestApp } from './support/app.ts';
 import { onEachDatabase } from './support/databases.ts';
 
@@ -144,6 +145,27 @@ onEachDatabase(
   },
 );
 
+onEachDatabase('users who tie are walked through once each, in every sort', async (t, dialect) => {
+  const muster = await startApp(t, dialect);
+  await create(
+    muster,
+    Array.from({ length: 30 }, (_, at) => [at < 20 ? 'Same' : `Name ${at}`, `u${at}@example.com`]),
+  );
+  await muster.app.orm.em.fork().nativeUpdate(UserEntity, { id: { $lte: 25 } }, { createdAt: new Date(0) });
+  for (const sort of ['name', '-name', 'createdAt', '-createdAt']) {
+    const all = (await walk(muster, t, `/users?sort=${sort}`)).map((user) => user.id);
+    t.equal(new Set(all).size, 30);
+    for (const limit of [1, 7, 20]) {
+      const paged = await walk(muster, t, `/users?sort=${sort}&limit=${limit}`);
+      t.strictSame(
+        paged.map((user) => user.id),
+        all,
+        `${sort} by ${limit}`,
+      );
+    }
+  }
+});
+
 onEachDatabase('a cursor is good for its own list only', async (t, dialect) => {
   const muster = await startApp(t, dialect);
   await create(muster, [
@@ -170,6 +192,7 @@ onEachDatabase('a cursor is good for its own list only', async (t, dialect) => {
     `sort=name&name=a&after=${forged([fingerprint, 'a'])}`,
     `sort=name&name=a&after=${forged([fingerprint, 'a', 1.5])}`,
     `sort=name&name=a&after=${forged([fingerprint, 'a', 1e300])}`,
+    `sort=name&name=a&after=${forged([fingerprint, 'a', -1])}`,
     `sort=name&name=a&after=${forged([fingerprint, 'a\0', 1])}`,
     `sort=name&name=a&after=${forged({})}`,
     'after=x',

@@ -2,7 +2,7 @@ import { connect } from 'node:net';
 import t from 'tap';
 import { emptyDatabase } from './support/databases.ts';
 import { fetch } from './support/fetch.ts';
-import { startService } from './support/service.ts';
+import { failService, startService } from './support/service.ts';
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   t.test(`${signal} finishes what runs, refuses what is new, and ends with 0`, async (t) => {
@@ -32,3 +32,42 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     t.match(service.output(), /Background task completed[\s\S]*stopped/, 'the background task, too');
   });
 }
+
+t.test('a client that never ends its request does not hold up the end', async (t) => {
+  const service = await startService(t, {
+    DATABASE_URL: await emptyDatabase(t, 'sqlite'),
+    SHUTDOWN_TIMEOUT_MS: '2000',
+  });
+  const { port, hostname } = new URL(service.base);
+  await fetch(`${service.base}/start-task`);
+  const socket = connect(Number(port), hostname);
+  socket.on('error', () => {});
+  const head = `POST /users HTTP/1.1\r\nHost: ${hostname}\r\nContent-Type: application/json\r\nContent-Length: 99\r\n`;
+  socket.write(`${head}Expect: 100-continue\r\n\r\n`);
+  await new Promise((resolve) => socket.once('data', resolve));
+  t.equal(await service.end('SIGTERM'), 0);
+  t.match(service.output(), /sleep was cut short[\s\S]*stopped/);
+});
+
+t.test('whoever reads the log may go first', async (t) => {
+  const service = await startService(t, { DATABASE_URL: await emptyDatabase(t, 'sqlite') });
+  service.process.stdout?.destroy();
+  service.process.stderr?.destroy();
+  await fetch(`${service.base}/users`);
+  t.equal(await service.end('SIGTERM'), 0);
+});
+
+t.test('a port that is taken, or an address that is not ours, stops the start with one line', async (t) => {
+  const { base } = await startService(t, { DATABASE_URL: await emptyDatabase(t, 'sqlite') });
+  const env = { DATABASE_URL: await emptyDatabase(t, 'sqlite') };
+  const wrongs: Record<string, string>[] = [
+    { PORT: new URL(base).port },
+    { HOST: '192.0.2.1' },
+    { HOST: 'no.such.host.invalid' },
+  ];
+  for (const wrong of wrongs) {
+    const { code, output } = await failService(t, { ...env, LOG_LEVEL: 'warn', ...wrong });
+    t.equal(code, 1, JSON.stringify(wrong));
+    t.match(output, /^Muster does not start: HOST=.+ PORT=.+ cannot be listened on: .+\n$/);
+  }
+});

@@ -3,8 +3,9 @@ import { StartError } from '../errors.ts';
 import { type Guard, takeGuard } from './guard.ts';
 import { Instance } from './instance.entity.ts';
 import { migrateUp } from './migrations.ts';
-import { createOrm, dialectOf, type Orm, type OrmSettings, sqlitePath } from './orm.ts';
+import { createOrm, type Orm, type OrmSettings } from './orm.ts';
 import { configureSqlite } from './sqlite.ts';
+import { dialectOf, redactUrl, sqlitePath } from './url.ts';
 
 export interface Database {
   orm: Orm;
@@ -57,10 +58,8 @@ async function connect(orm: Orm, databaseUrl: string): Promise<void> {
     await orm.em.getConnection().execute('select 1');
   } catch (error) {
     if (error instanceof StartError || !(error instanceof Error)) throw error;
-    const where = databaseUrl.replace(/\/\/[^@]*@/, '//');
-    throw new StartError(`the database ${where} cannot be opened: ${error.message || error.name}`, {
-      cause: error,
-    });
+    const why = error.message || error.name;
+    throw new StartError(`the database ${redactUrl(databaseUrl)} cannot be opened: ${why}`, { cause: error });
   }
 }
 

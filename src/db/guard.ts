@@ -1,4 +1,4 @@
-import { mkdir, stat } from 'node:fs/promises';
+import { mkdir, realpath, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import Database from 'better-sqlite3';
 import { StartError } from '../errors.ts';
@@ -21,10 +21,8 @@ export interface Guard {
 
 /** @throws {StartError} when another process holds the file, or when a directory that lived here is gone */
 export async function takeGuard(path: string): Promise<Guard> {
-  // Names and addresses of people: the folder is for this user only.
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  const guardPath = `${path}-guard`;
-  const database = new Database(guardPath, { timeout: 0 });
+  const guardPath = await guardOf(path);
+  const database = openGuard(path, guardPath);
   try {
     database.pragma('locking_mode = exclusive');
     database.pragma('synchronous = full');
@@ -44,8 +42,31 @@ export async function takeGuard(path: string): Promise<Guard> {
   } catch (error) {
     database.close();
     if (isLocked(error)) throw new StartError(`${path} is in use by another process: only one may serve it`);
-    throw error;
+    return error instanceof StartError ? Promise.reject(error) : refuse(path)(error);
   }
+}
+
+/** Beside the file itself: through a symbolic link it would be another one. */
+async function guardOf(path: string): Promise<string> {
+  // Names and addresses of people: the folder is for this user only.
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 }).catch(refuse(path));
+  const real = await realpath(path).catch(() => path);
+  return `${real}-guard`;
+}
+
+function openGuard(path: string, guardPath: string): Database.Database {
+  try {
+    return new Database(guardPath, { timeout: 0 });
+  } catch (error) {
+    return refuse(path)(error);
+  }
+}
+
+function refuse(path: string) {
+  return (error: unknown): never => {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new StartError(`${path} cannot be used: ${why}`, { cause: error });
+  };
 }
 
 function isLocked(error: unknown): boolean {

@@ -2,9 +2,10 @@ import { readdir } from 'node:fs/promises';
 import type { Constructor } from '@mikro-orm/core';
 import type { Migration } from '@mikro-orm/migrations';
 import { StartError } from '../errors.ts';
-import type { DialectName, Orm } from './orm.ts';
+import type { Orm } from './orm.ts';
 import { withPostgresqlLock } from './postgresql.ts';
 import { withoutForeignKeys } from './sqlite.ts';
+import type { DialectName } from './url.ts';
 
 export function migrationsFolder(dialect: DialectName): URL {
   return new URL(`../../migrations/${dialect}/`, import.meta.url);

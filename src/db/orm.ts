@@ -3,10 +3,10 @@ import { Migrator } from '@mikro-orm/migrations';
 import { type AbstractSqlDriver, type SqlEntityManager, SqlMikroORM } from '@mikro-orm/sql';
 import type { FastifyBaseLogger } from 'fastify';
 import { listMigrations } from './migrations.ts';
+import { type DialectName, dialectOf, sqlitePath } from './url.ts';
 
 export type Orm = SqlMikroORM;
 type SqlOptions = Partial<Options<AbstractSqlDriver, SqlEntityManager<AbstractSqlDriver>>>;
-export type DialectName = 'sqlite' | 'postgresql';
 
 export interface OrmSettings {
   /** `sqlite:PATH`, `sqlite::memory:` or `postgresql://…` */
@@ -19,14 +19,6 @@ export interface OrmSettings {
   logger?: Pick<FastifyBaseLogger, 'warn'>;
 }
 
-export function dialectOf(databaseUrl: string): DialectName {
-  return databaseUrl.startsWith('sqlite:') ? 'sqlite' : 'postgresql';
-}
-
-export function sqlitePath(databaseUrl: string): string {
-  return databaseUrl.slice('sqlite:'.length);
-}
-
 export async function ormOptions(settings: OrmSettings): Promise<SqlOptions> {
   const dialect = dialectOf(settings.databaseUrl);
   return {
@@ -36,6 +28,7 @@ export async function ormOptions(settings: OrmSettings): Promise<SqlOptions> {
     logger: (message) => settings.logger?.warn(message),
     colors: false,
     ignoreDeprecations: true,
+    ensureDatabase: false, // a wrong name must not make a new, empty directory
     migrations: {
       tableName: 'migrations',
       migrationsList: await listMigrations(dialect),
@@ -83,8 +76,16 @@ function postgresqlOptions({ databaseUrl, poolMax = 10, unlimited = false }: Orm
         idle_in_transaction_session_timeout: 10_000,
       };
   return {
-    clientUrl: databaseUrl,
+    clientUrl: databaseUrl, // MikroORM reads host, user and name from it; `pg` itself all the rest, such as sslmode
     pool: { min: 0, max: poolMax },
-    driverOptions: { connectionTimeoutMillis: 2000, keepAlive: true, application_name: 'muster', ...limits },
+    driverOptions: {
+      connectionString: databaseUrl,
+      connectionTimeoutMillis: 2000,
+      keepAlive: true,
+      application_name: 'muster',
+      // Times are read as ISO 8601, whatever the server's or the role's own settings say.
+      options: '-c DateStyle=ISO -c TimeZone=UTC',
+      ...limits,
+    },
   };
 }

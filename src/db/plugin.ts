@@ -1,15 +1,16 @@
-import type { AnyEntity, EntityClass } from '@mikro-orm/core';
+import { type AnyEntity, type EntityClass, FlushMode } from '@mikro-orm/core';
 import type { EntityManager } from '@mikro-orm/sql';
 import type { FastifyInstance } from 'fastify';
 import plugin from 'fastify-plugin';
 import { openMigratedDatabase } from './database.ts';
-import { type DialectName, dialectOf, type Orm } from './orm.ts';
-import { type Tx, WriteQueue } from './writes.ts';
+import type { Orm } from './orm.ts';
+import type { Tx } from './tx.ts';
+import { dialectOf } from './url.ts';
+import { WriteQueue } from './writes.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {
     orm: Orm;
-    dialect: DialectName;
     /** The one door for writes: runs `work` in a transaction, perhaps with others', and settles after the commit. */
     write<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
   }
@@ -31,11 +32,13 @@ export default plugin(
     const database = await openMigratedDatabase({ databaseUrl, poolMax, entities, logger: app.log });
     const { orm } = database;
     const dialect = dialectOf(databaseUrl);
-    const writes = new WriteQueue(() => orm.em.fork(), dialect === 'sqlite' ? 1 : WRITERS_AT_ONCE);
+    const writes = new WriteQueue(
+      () => orm.em.fork({ flushMode: FlushMode.COMMIT }),
+      dialect === 'sqlite' ? 1 : WRITERS_AT_ONCE,
+    );
     const forks = new WeakMap<object, EntityManager>();
 
     app.decorate('orm', orm);
-    app.decorate('dialect', dialect);
     app.decorate('write', (work) => writes.run(work));
     app.decorateRequest('em', {
       getter() {
@@ -52,5 +55,5 @@ export default plugin(
   { name: 'db' },
 );
 
-/** On PostgreSQL a transaction that waits for a row another replica holds must not stop all writes of this one. */
-const WRITERS_AT_ONCE = 1;
+/** While one transaction is with PostgreSQL, the next is made here. SQLite has one connection. */
+const WRITERS_AT_ONCE = 2;

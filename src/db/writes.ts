@@ -1,70 +1,56 @@
-import { type EntityClass, type FilterQuery, LockMode, type RequiredEntityData } from '@mikro-orm/core';
 import type { EntityManager } from '@mikro-orm/sql';
-import DataLoader from 'dataloader';
 import { Refusal, Unavailable } from '../errors.ts';
-import { insertRows } from './insert.ts';
+import { databaseFailure } from './failures.ts';
+import { RowLocked, SharedTx, type Tx } from './tx.ts';
 
-/**
- * One client's write inside a transaction that it may share with others. Rules for a function that takes one:
- *
- * - look at everything first, then change: a `Refusal` thrown before the first `insert()` that succeeds and the first
- *   `flush()` must leave nothing changed;
- * - no `await` between the last look at an entity and its change, so that writes to one user follow one another;
- * - wait for nothing but the database: the others wait too.
- */
-export interface Tx {
-  readonly em: EntityManager;
-  /** The entity whose `property` has this value, locked for update, or undefined. All that are asked for in one turn share one query. */
-  find<T extends object>(
-    entity: EntityClass<T>,
-    property: keyof T & string,
-    value: Key,
-  ): Promise<T | undefined>;
-  /**
-   * Inserts a row and gives its id, or undefined when another has the same value of `unique`. All that are inserted in
-   * one turn share one statement.
-   */
-  insert<T extends object>(
-    entity: EntityClass<T>,
-    unique: keyof T & string,
-    row: RequiredEntityData<T>,
-  ): Promise<number | undefined>;
-  /** Writes what has changed, together with everybody else's changes. Ids of new entities are known afterwards. */
-  flush(): Promise<void>;
-}
-
-type Key = string | number;
-type Work<T> = (tx: Tx) => Promise<T>;
 interface Job {
-  work: Work<unknown>;
+  work(tx: Tx): Promise<unknown>;
   resolve(value: unknown): void;
   reject(error: unknown): void;
+  since: number;
 }
-type Outcome = { job: Job; value: unknown } | { job: Job; refusal: unknown };
+
+/** More would hold rows, and the event loop, for longer than one client should wait for the others. */
+const MOST_AT_ONCE = 100;
+/** Writes that wait for their transaction; beyond that the database is not keeping up, and waiting does not help. */
+const MOST_WAITING = 10_000;
+/** A client that has waited so long in the queue is told to come again, rather than served when it has gone. */
+const LONGEST_WAIT_MS = 10_000;
+/** Writes at once that wait for a row which another transaction holds. */
+const PATIENT_AT_ONCE = 2;
+/** How often a write that the database chose to end a deadlock is run again. */
+const DEADLOCK_RETRIES = 3;
 
 /**
  * Group commit. Writes that arrive while another transaction is on its way, or in one turn of the event loop, share
  * one transaction, one flush and one fsync (a flush of one user costs 120 µs, of fifty 20 µs each). Nobody waits for
- * company: a write that is alone starts at once. If a shared transaction fails, each of its writes runs again alone,
- * so that a bad one fails only itself.
+ * company: a write that is alone starts at once.
+ *
+ * - A refusal before anything was changed costs only itself.
+ * - If a shared transaction fails, its halves run again, until the bad write is alone and fails only itself.
+ * - A write whose row is held by another transaction waits for it apart from the others.
+ * - If the database is away, all are told so at once.
  */
 export class WriteQueue {
   readonly #fork: () => EntityManager;
   readonly #parallel: number;
   readonly #waiting: Job[] = [];
+  readonly #patient: Job[] = [];
   #running = 0;
+  #runningPatient = 0;
   #scheduled = false;
 
-  /** `parallel`: transactions at once; SQLite has one connection, so 1. */
+  /** `parallel`: shared transactions at once. */
   constructor(fork: () => EntityManager, parallel: number) {
     this.#fork = fork;
     this.#parallel = parallel;
   }
 
   /** Runs `work` in a transaction and settles after the commit. */
-  run<T>(work: Work<T>): Promise<T> {
+  run<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+    if (this.#waiting.length >= MOST_WAITING) return Promise.reject(tooBusy());
     return new Promise<T>((resolve, reject) => {
-      this.#waiting.push({ work, resolve: resolve as Job['resolve'], reject });
+      this.#waiting.push({ work, resolve: resolve as Job['resolve'], reject, since: performance.now() });
       this.#schedule();
     });
   }
@@ -76,7 +62,7 @@ export class WriteQueue {
     setImmediate(() => {
       this.#scheduled = false;
       this.#running++;
-      this.#runTogether(this.#waiting.splice(0, MOST_AT_ONCE)).finally(() => {
+      this.#runTogether(this.#waiting.splice(0, MOST_AT_ONCE).filter(isInTime)).finally(() => {
         this.#running--;
         this.#schedule();
       });
@@ -85,20 +71,58 @@ export class WriteQueue {
   }
 
   async #runTogether(jobs: Job[]): Promise<void> {
+    if (jobs.length === 0) return;
     try {
-      for (const outcome of await runTransaction(this.#fork(), jobs)) settle(outcome);
+      const locked = await runTransaction(this.#fork(), jobs, false);
+      this.#patient.push(...locked);
+      this.#schedulePatient();
     } catch (error) {
-      if (jobs.length === 1 || error instanceof CommitFailed) {
+      const isHopeless = error instanceof CommitFailed || databaseFailure(error) === 'away';
+      if (jobs.length === 1 || isHopeless) {
         for (const job of jobs) job.reject(error instanceof CommitFailed ? error.refusal : error);
-      } else {
-        for (const job of jobs) await this.#runTogether([job]);
+        return;
       }
+      const half = Math.ceil(jobs.length / 2);
+      await this.#runTogether(jobs.slice(0, half));
+      await this.#runTogether(jobs.slice(half));
+    }
+  }
+
+  #schedulePatient(): void {
+    while (this.#runningPatient < PATIENT_AT_ONCE) {
+      const job = this.#patient.shift();
+      if (job === undefined) return;
+      if (!isInTime(job)) continue;
+      this.#runningPatient++;
+      this.#runAlone(job).finally(() => {
+        this.#runningPatient--;
+        this.#schedulePatient();
+      });
+    }
+  }
+
+  async #runAlone(job: Job, retries = DEADLOCK_RETRIES): Promise<void> {
+    try {
+      await runTransaction(this.#fork(), [job], true);
+    } catch (error) {
+      if (retries > 0 && databaseFailure(error) === 'deadlock') return this.#runAlone(job, retries - 1);
+      job.reject(error instanceof CommitFailed ? error.refusal : error);
     }
   }
 }
 
-/** More would hold row locks, and the event loop, for longer than one client should wait for the others. */
-const MOST_AT_ONCE = 100;
+function isInTime(job: Job): boolean {
+  if (performance.now() - job.since < LONGEST_WAIT_MS) return true;
+  job.reject(tooBusy());
+  return false;
+}
+
+function tooBusy(): Unavailable {
+  return new Unavailable(
+    'too-busy',
+    'More writes are waiting than the database can take. Nothing was changed.',
+  );
+}
 
 /** The database may or may not have kept the transaction: running it again could do its work twice. */
 class CommitFailed extends Error {
@@ -113,16 +137,22 @@ class CommitFailed extends Error {
   }
 }
 
-function settle(outcome: Outcome): void {
-  if ('refusal' in outcome) outcome.job.reject(outcome.refusal);
-  else outcome.job.resolve(outcome.value);
-}
-
-async function runTransaction(em: EntityManager, jobs: Job[]): Promise<Outcome[]> {
+/**
+ * Runs the works in one transaction, settles those that are done or refused after its commit, and gives back those that
+ * want a row which another transaction holds.
+ * @throws whatever a work or the database threw; then nothing was kept, and no job was settled
+ */
+async function runTransaction(em: EntityManager, jobs: Job[], mayWait: boolean): Promise<Job[]> {
   await em.begin();
-  let outcomes: Outcome[];
+  const locked: Job[] = [];
+  let settle: (() => void)[];
   try {
-    outcomes = await new SharedWork(em, jobs.length).runAll(jobs);
+    const shared = new SharedTx(em, mayWait);
+    const results = await Promise.allSettled(jobs.map((job) => runJob(shared, job, locked)));
+    settle = results.map((result) => {
+      if (result.status === 'rejected') throw result.reason;
+      return result.value;
+    });
   } catch (error) {
     await em.rollback().catch(() => {}); // the connection is gone, and the transaction with it
     throw error;
@@ -134,121 +164,22 @@ async function runTransaction(em: EntityManager, jobs: Job[]): Promise<Outcome[]
     await em.rollback().catch(() => {});
     throw new CommitFailed(error);
   }
-  return outcomes;
+  for (const one of settle) one();
+  return locked;
 }
 
-/** What was not there a moment ago may be there now: this very transaction may have made it. */
-const UNCACHED = { cache: false };
-
-/** The works of one transaction: they run side by side, their look-ups and their flushes are made together. */
-class SharedWork {
-  readonly #em: EntityManager;
-  readonly #loaders = new Map<string, DataLoader<unknown, unknown>>();
-  #active: number;
-  #atBarrier: { resolve(): void; reject(error: unknown): void }[] = [];
-
-  constructor(em: EntityManager, size: number) {
-    this.#em = em;
-    this.#active = size;
-  }
-
-  async runAll(jobs: Job[]): Promise<Outcome[]> {
-    const settled = await Promise.allSettled(jobs.map((job) => this.#runOne(job)));
-    return settled.map((result) => {
-      if (result.status === 'rejected') throw result.reason;
-      return result.value;
+/** Gives what is to be done after the commit: a refusal that changed nothing is kept for then, too. */
+async function runJob(shared: SharedTx, job: Job, locked: Job[]): Promise<() => void> {
+  let changed = false;
+  try {
+    const value = await shared.run(job.work, () => {
+      changed = true;
     });
-  }
-
-  async #runOne(job: Job): Promise<Outcome> {
-    let changed = false;
-    const tx: Tx = {
-      em: this.#em,
-      find: (entity, property, value) => this.#find(entity, property, value),
-      insert: async (entity, unique, row) => {
-        const id = await this.#insert(entity, unique, row);
-        changed ||= id !== undefined;
-        return id;
-      },
-      flush: () => {
-        changed = true;
-        return this.#flush();
-      },
-    };
-    try {
-      return { job, value: await job.work(tx) };
-    } catch (error) {
-      if (error instanceof Refusal && !changed) return { job, refusal: error };
-      throw error;
-    } finally {
-      this.#active--;
-      this.#openBarrier();
-    }
-  }
-
-  #find<T extends object>(
-    entity: EntityClass<T>,
-    property: keyof T & string,
-    value: Key,
-  ): Promise<T | undefined> {
-    const loader = this.#loader(`find ${entity.name}.${property}`, async (values: readonly Key[]) => {
-      const where = { [property]: { $in: values } } as FilterQuery<NoInfer<T>>;
-      // In order of the value, so that two transactions never wait for each other's rows.
-      const found = await this.#em.find(entity, where, {
-        lockMode: LockMode.PESSIMISTIC_WRITE,
-        orderBy: { [property]: 'asc' } as never,
-      });
-      const byValue = new Map(found.map((row) => [row[property] as Key, row]));
-      return values.map((wanted) => byValue.get(wanted));
-    });
-    return loader.load(value);
-  }
-
-  #insert<T extends object>(
-    entity: EntityClass<T>,
-    unique: keyof T & string,
-    row: RequiredEntityData<T>,
-  ): Promise<number | undefined> {
-    const loader = this.#loader(`insert ${entity.name}`, async (rows: readonly RequiredEntityData<T>[]) => {
-      const ids = await insertRows(this.#em, entity, unique, rows);
-      return rows.map((one) => {
-        const key = one[unique as keyof typeof one];
-        const id = ids.get(key);
-        ids.delete(key); // the first of two that are the same has it
-        return id;
-      });
-    });
-    return loader.load(row);
-  }
-
-  /** What is asked for in one turn is done together; what it is asked with says what for. */
-  #loader<K, V>(name: string, batch: (keys: readonly K[]) => Promise<V[]>): DataLoader<K, V> {
-    const known = this.#loaders.get(name) as DataLoader<K, V> | undefined;
-    if (known !== undefined) return known;
-    const loader = new DataLoader(batch, UNCACHED);
-    this.#loaders.set(name, loader as DataLoader<unknown, unknown>);
-    return loader;
-  }
-
-  #flush(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#atBarrier.push({ resolve, reject });
-      this.#openBarrier();
-    });
-  }
-
-  /** When every work that still runs has come to its flush, one flush serves them all. */
-  #openBarrier(): void {
-    if (this.#atBarrier.length === 0 || this.#atBarrier.length < this.#active) return;
-    const together = this.#atBarrier;
-    this.#atBarrier = [];
-    this.#em.flush().then(
-      () => {
-        for (const one of together) one.resolve();
-      },
-      (error) => {
-        for (const one of together) one.reject(error);
-      },
-    );
+    return () => job.resolve(value);
+  } catch (error) {
+    if (changed) throw error;
+    if (error instanceof RowLocked) return () => void locked.push(job);
+    if (error instanceof Refusal) return () => job.reject(error);
+    throw error;
   }
 }

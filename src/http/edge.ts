@@ -6,17 +6,29 @@ import { Malformed, type Refusal, Unavailable, UnsupportedMediaType } from '../e
 import { parseJson } from './json.ts';
 import { problem } from './problem.ts';
 
+const NO_PARAMETERS = { type: 'object', properties: {}, additionalProperties: false };
+
 /** What is checked of every request before its route is asked, and how bodies are read. */
 export default plugin(
-  async (app: FastifyInstance) => {
+  async (app: FastifyInstance, { shutdownTimeoutMs }: { shutdownTimeoutMs: number }) => {
     let stopping = false;
     app.addHook('preClose', async () => {
       stopping = true;
+      // Who has not sent a whole request by now, or does not read its answer, shall not hold up the end.
+      setTimeout(() => app.server.closeAllConnections(), shutdownTimeoutMs * 0.9).unref();
+    });
+    app.addHook('onSend', (_request, reply, _payload, done) => {
+      if (stopping) reply.header('connection', 'close');
+      done();
+    });
+
+    // A parameter that a route does not know is refused, not ignored: `?emial=` would list everybody.
+    app.addHook('onRoute', (route) => {
+      route.schema = { querystring: NO_PARAMETERS, ...route.schema };
     });
 
     // No promise: it stands before every request.
-    app.addHook('onRequest', (request, reply, done) => {
-      if (stopping) reply.header('connection', 'close');
+    app.addHook('onRequest', (request, _reply, done) => {
       done(stopping ? new Unavailable('stopping', 'The service is stopping.') : refusalOf(request));
     });
 
@@ -42,7 +54,7 @@ function refusalOf({ raw, headers }: FastifyRequest): Refusal | undefined {
   if (!isReadable(raw.url ?? '')) {
     return new Malformed('invalid-url', 'The URL is not percent-encoded UTF-8, or holds NUL.');
   }
-  const encoding = headers['content-encoding'];
+  const encoding = headers['content-encoding']?.toLowerCase();
   if (encoding === undefined || encoding === 'identity') return undefined;
   return new UnsupportedMediaType(
     'content-encoding',

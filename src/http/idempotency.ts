@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
-import type { Tx } from '../db/writes.ts';
+import type { Tx } from '../db/tx.ts';
 import { Conflict, Invalid } from '../errors.ts';
 import { IdempotencyRecord, type StoredAnswer } from './idempotency.entity.ts';
 

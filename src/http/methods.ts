@@ -1,3 +1,4 @@
+import { METHODS } from 'node:http';
 import type { FastifyInstance, RouteOptions } from 'fastify';
 import plugin from 'fastify-plugin';
 import { problem, sendProblem } from './problem.ts';
@@ -9,6 +10,8 @@ import { problem, sendProblem } from './problem.ts';
  */
 export default plugin(
   async (app: FastifyInstance) => {
+    for (const method of METHODS)
+      if (!app.supportedMethods.includes(method) && method !== 'CONNECT') app.addHttpMethod(method);
     const methodsOf = new Map<string, Set<string>>();
     app.addHook('onRoute', ({ url, method }: RouteOptions) => {
       const methods = methodsOf.get(url) ?? new Set();

@@ -61,7 +61,7 @@ const LARGEST = 253_402_300_799_999;
 /** A forged value must not reach the database, which would answer with an error of its own. */
 function isSound(value: unknown): boolean {
   if (typeof value === 'string') return value.isWellFormed() && !value.includes('\0');
-  return Number.isSafeInteger(value) && Math.abs(Number(value)) <= LARGEST;
+  return Number.isSafeInteger(value) && Number(value) >= 0 && Number(value) <= LARGEST;
 }
 
 function fingerprint(list: unknown): string {

@@ -2,6 +2,7 @@ import { STATUS_CODES } from 'node:http';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import plugin from 'fastify-plugin';
 import { Type } from 'typebox';
+import { databaseFailure } from '../db/failures.ts';
 import {
   Conflict,
   type Fault,
@@ -154,8 +155,17 @@ export function toProblem(error: unknown, request: FastifyRequest): ProblemBody 
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
     return problem(statusCode, FRAMEWORK_ERRORS[code] ?? 'The request cannot be answered.', request.id);
   }
-  if (isDatabaseAway(error)) {
+  const failure = databaseFailure(error);
+  if (failure === 'away') {
     return problem(503, 'The database does not answer at the moment.', request.id, 'database-away');
+  }
+  if (failure !== undefined) {
+    return problem(
+      503,
+      'Others hold what this request needs. Nothing was changed.',
+      request.id,
+      'database-busy',
+    );
   }
   return problem(500, 'Something went wrong here. The log has it under the id in instance.', request.id);
 }
@@ -167,20 +177,6 @@ export function answerFrameworkError(
   reply: FastifyReply,
 ): void {
   sendProblem(reply, toProblem(error, request));
-}
-
-/** PostgreSQL going, gone or not yet there (SQLSTATE 08…, 57P…), sockets that break, a full or locked SQLite file. */
-function isDatabaseAway(error: unknown): boolean {
-  for (let at = error; at instanceof Error; at = at.cause) {
-    const code = 'code' in at ? String(at.code) : '';
-    if (
-      /^(08...|57P0.|53...|55P03|40P01|57014|ECONN\w+|ETIMEDOUT|EPIPE|SQLITE_(FULL|BUSY|IOERR).*)$/.test(code)
-    )
-      return true;
-    if (/timeout exceeded when trying to connect|Connection terminated|Query read timeout/.test(at.message))
-      return true;
-  }
-  return false;
 }
 
 /** Every 4xx and 5xx of the service passes through here, unknown routes included. */

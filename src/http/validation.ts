@@ -51,6 +51,7 @@ export function strictValidation(formats: Record<string, (value: string) => bool
             // Compiled when it is first asked for: all of them at the start would cost it 100 ms.
             let validate: Validate | undefined;
             return (data: Record<string, unknown>) => {
+              if (Object.keys(data ?? {}).length > MOST_MEMBERS) return { error: [TOO_MANY] };
               validate ??= compile(route as never) as Validate;
               for (const [name, schema] of parameters) readParameter(data, name, schema);
               return validate(data) || { error: validate.errors };
@@ -61,6 +62,15 @@ export function strictValidation(formats: Record<string, (value: string) => bool
     },
   };
 }
+
+/** All that is wrong is listed, and 30,000 unknown names would take half a second to list. */
+const MOST_MEMBERS = 100;
+const TOO_MANY = {
+  keyword: 'maxProperties',
+  instancePath: '',
+  params: {},
+  message: `must not have more than ${MOST_MEMBERS} members`,
+};
 
 type Validate = ((data: unknown) => boolean) & { errors?: unknown };
 

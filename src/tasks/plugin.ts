@@ -14,6 +14,8 @@ export default plugin(
     const runner = new TaskRunner(app.log, graceMs);
     app.decorate('tasks', runner);
     app.addHook('onReady', async () => runner.start());
+    // Its time begins with the shutdown, not when the last connection has gone.
+    app.addHook('preClose', async () => void runner.stop());
     app.addHook('onClose', () => runner.stop());
   },
   { name: 'tasks' },

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyBaseLogger } from 'fastify';
+import { Unavailable } from '../errors.ts';
 
 /** A piece of background work. `signal` says that the service cannot wait for it any longer. */
 export interface BackgroundTask {
@@ -20,6 +21,7 @@ export class TaskRunner {
   #wake = Promise.withResolvers<void>();
   #loop: Promise<void> | undefined;
   #stopping = false;
+  #stopped: Promise<void> | undefined;
 
   /** `graceMs`: how long `stop()` lets running tasks go on. */
   constructor(log: FastifyBaseLogger, graceMs: number) {
@@ -32,7 +34,12 @@ export class TaskRunner {
   }
 
   /** Waits for what runs, at most `graceMs`; what has not ended by then is told so, and the log says which it was. */
-  async stop(): Promise<void> {
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  async #stop(): Promise<void> {
     this.#stopping = true;
     this.#wake.resolve();
     const timer = new AbortController();
@@ -43,7 +50,9 @@ export class TaskRunner {
     await this.#loop;
   }
 
+  /** @throws {Unavailable} when the runner is stopping: nobody would run it */
   add(task: BackgroundTask): void {
+    if (this.#stopping) throw new Unavailable('stopping', 'The service is stopping.');
     this.#waiting.push(task);
     this.#wake.resolve();
   }
@@ -61,8 +70,8 @@ export class TaskRunner {
   #begin(task: BackgroundTask): void {
     const log = this.#log.child({ kind: task.kind });
     const { signal } = this.#abort;
-    const promise: Promise<void> = task
-      .run({ signal, log })
+    const promise: Promise<void> = Promise.resolve()
+      .then(() => task.run({ signal, log })) // a throw is a failure like any other
       .catch((error) => {
         if (signal.aborted) log.warn(`Background task ${task.kind} was cut short by the shutdown`);
         else log.error({ err: error }, `Background task ${task.kind} failed`);

@@ -40,8 +40,9 @@ export function isEmail(email: string): boolean {
   );
 }
 
+/** Of two small letters that share a capital, such as the sigma at the end of a word, one stands for both. */
 function fold(text: string): string {
-  return text.normalize('NFC').toLowerCase().normalize('NFC');
+  return text.normalize('NFC').toLowerCase().replaceAll('ς', 'σ').normalize('NFC');
 }
 
 /** Dot-separated atoms of RFC 5322 `atext` or any letter beyond ASCII that can be seen: no control, format or space. */

@@ -20,11 +20,14 @@ const SORTS = {
   createdAt: { column: 'created_at', valueOf: (user: User) => user.createdAt.getTime() },
 } as const;
 
-/** In which order, and from where on. */
 interface Order {
   column: string;
   by: string;
-  beyond: Condition | undefined;
+  /**
+   * The rows beyond the cursor, as ranges of the index one after the other. The rows that tie with the cursor's are a
+   * range of their own: SQLite seeks `(key, id) > (?, ?)` by the key alone, and would walk through all that tie.
+   */
+  ranges: (Condition | undefined)[];
 }
 
 /**
@@ -36,8 +39,12 @@ export async function listUsers(em: EntityManager, query: ListUsersQuery): Promi
   const list = [query.sort, query.email, query.name, query.q];
   const sort = SORTS[query.sort.replace('-', '') as keyof typeof SORTS];
   const order = readOrder(query, list, sort.column);
+  const rows: UserRow[] = [];
   // One more than asked for tells whether there is a next page.
-  const rows = await findRows(em, query, order, query.limit + 1);
+  for (const range of order.ranges) {
+    if (rows.length > query.limit) break;
+    rows.push(...(await findRows(em, query, order, range, query.limit + 1 - rows.length)));
+  }
   const users = rows.slice(0, query.limit).map(userOfRow);
   const last = users.at(-1);
   if (rows.length <= query.limit || last === undefined) return { users, next: undefined };
@@ -47,30 +54,33 @@ export async function listUsers(em: EntityManager, query: ListUsersQuery): Promi
 function readOrder(query: ListUsersQuery, list: unknown, column: string): Order {
   const descending = query.sort.startsWith('-');
   const direction = descending ? 'desc' : 'asc';
+  const operator = descending ? '<' : '>';
   const by =
     column === 'id' ? `order by id ${direction}` : `order by ${column} ${direction}, id ${direction}`;
-  if (query.after === undefined) return { column, by, beyond: undefined };
+  if (query.after === undefined) return { column, by, ranges: [undefined] };
   const like: CursorValues = [column === 'id' || column === 'created_at' ? 0 : '', 0];
   const [key, id] = readCursor(list, query.after, like);
-  const operator = descending ? '<' : '>';
-  if (column === 'id') return { column, by, beyond: { sql: `id ${operator} ?`, values: [id] } };
   const value = column === 'created_at' ? new Date(Number(key)) : key;
-  return { column, by, beyond: { sql: `(${column}, id) ${operator} (?, ?)`, values: [value, id] } };
+  const beyond = { sql: `${column} ${operator} ?`, values: [value] };
+  if (column === 'id' || column === 'email_key') return { column, by, ranges: [beyond] };
+  const ties = { sql: `${column} = ? and id ${operator} ?`, values: [value, id] };
+  return { column, by, ranges: [ties, beyond] };
 }
 
 async function findRows(
   em: EntityManager,
   query: ListUsersQuery,
   order: Order,
+  range: Condition | undefined,
   limit: number,
 ): Promise<UserRow[]> {
-  const filters: Condition[] = [];
+  const filters = [range];
   if (query.email !== undefined) filters.push({ sql: 'email_key = ?', values: [emailKey(query.email)] });
   if (query.name !== undefined) filters.push({ sql: 'name_key = ?', values: [nameKey(query.name)] });
   const term = query.q === undefined ? undefined : readTerm(query.q);
   if (term === undefined) return select(em, filters, order, limit);
-  if (filters.length > 0) return select(em, [...filters, contains(em, 'search_key', term)], order, limit);
-  return search(em, term, order, limit);
+  if (filters.length > 1) return select(em, [...filters, contains(em, 'search_key', term)], order, limit);
+  return search(em, term, order, range, limit);
 }
 
 /**
@@ -78,38 +88,43 @@ async function findRows(
  * and through the trigrams, sorting all that match, which is good when few do. So it looks at the next rows along the
  * index first, and only when they do not fill the page asks the trigrams. By id, the trigrams are in order themselves.
  */
-async function search(em: EntityManager, term: string, order: Order, limit: number): Promise<UserRow[]> {
+async function search(
+  em: EntityManager,
+  term: string,
+  order: Order,
+  range: Condition | undefined,
+  limit: number,
+): Promise<UserRow[]> {
   if (order.column === 'id') {
-    const beyond = order.beyond && { ...order.beyond, sql: `rowid ${order.beyond.sql.slice('id '.length)}` };
+    const beyond = range === undefined ? '' : `and row${range.sql}`;
     const page = {
-      sql: `${beyond === undefined ? '' : `and ${beyond.sql}`} ${order.by.replace(' id ', ' rowid ')} limit ${limit}`,
-      values: beyond?.values ?? [],
+      sql: `${beyond} ${order.by.replace(' id ', ' rowid ')} limit ${limit}`,
+      values: range?.values ?? [],
     };
-    return select(em, [matchesSearch(em, term, page)], order, limit);
+    return select(em, [range, matchesSearch(em, term, page)], order, limit);
   }
-  const near = `(select * from users ${where([order.beyond])} ${order.by} limit ${NEAR_ROWS}) as near`;
-  const found = await selectFrom(em, near, [order.beyond], [contains(em, 'search_key', term)], order, limit);
-  return found.length === limit ? found : select(em, [matchesSearch(em, term)], order, limit);
+  const near = `(select * from users ${where([range])} ${order.by} limit ${NEAR_ROWS}) as near`;
+  const held = contains(em, 'search_key', term);
+  const values = [...(range?.values ?? []), ...held.values];
+  const found = await em.execute<UserRow[]>(
+    `select ${USER_COLUMNS} from ${near} ${where([held])} ${order.by} limit ${limit}`,
+    values,
+  );
+  return found.length === limit ? found : select(em, [range, matchesSearch(em, term)], order, limit);
 }
 
 /** About 10 ms of looking at rows one by one. */
 const NEAR_ROWS = 5000;
 
-function select(em: EntityManager, filters: Condition[], order: Order, limit: number): Promise<UserRow[]> {
-  return selectFrom(em, 'users', [], [...filters, order.beyond], order, limit);
-}
-
-function selectFrom(
+function select(
   em: EntityManager,
-  table: string,
-  inTable: (Condition | undefined)[],
   filters: (Condition | undefined)[],
   order: Order,
   limit: number,
 ): Promise<UserRow[]> {
-  const values = [...inTable, ...filters].flatMap((condition) => condition?.values ?? []);
+  const values = filters.flatMap((condition) => condition?.values ?? []);
   return em.execute<UserRow[]>(
-    `select ${USER_COLUMNS} from ${table} ${where(filters)} ${order.by} limit ${limit}`,
+    `select ${USER_COLUMNS} from users ${where(filters)} ${order.by} limit ${limit}`,
     values,
   );
 }

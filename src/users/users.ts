@@ -1,6 +1,6 @@
 import type { EntityManager } from '@mikro-orm/sql';
 import { toDate, toJson } from '../db/dialect.ts';
-import type { Tx } from '../db/writes.ts';
+import type { Tx } from '../db/tx.ts';
 import { Conflict, Invalid, NotFound } from '../errors.ts';
 import { etagOf, type Preconditions, requirePreconditions } from '../http/conditional.ts';
 import { mergePatch } from '../http/merge-patch.ts';
@@ -85,11 +85,11 @@ export async function updateUser(
   patch: UserPatch,
   preconditions: Preconditions = {},
 ): Promise<UserView> {
-  const newEmailKey = patch.email === undefined ? undefined : emailKey(patch.email);
-  const owner = newEmailKey === undefined ? undefined : await tx.find(User, 'emailKey', newEmailKey);
-  const user = presentUser(tx, await findForUpdate(tx, id), id);
+  const owner =
+    patch.email === undefined ? undefined : await tx.findId(User, 'emailKey', emailKey(patch.email));
+  const user = presentUser(tx, await lockUser(tx, id), id);
   requirePreconditions(preconditions, etagOf(user));
-  if (owner !== undefined && owner !== user) throw emailTaken();
+  if (owner !== undefined && owner !== id) throw emailTaken();
 
   const before = viewOf(user);
   const after = mergePatch(before, patch) as Partial<UserView>;
@@ -114,7 +114,7 @@ export async function updateUser(
 
 /** @throws {NotFound} | {PreconditionFailed} */
 export async function deleteUser(tx: Tx, id: number, preconditions: Preconditions = {}): Promise<void> {
-  const user = presentUser(tx, await findForUpdate(tx, id), id);
+  const user = presentUser(tx, await lockUser(tx, id), id);
   requirePreconditions(preconditions, etagOf(user));
   tx.em.remove(user);
   await tx.flush();
@@ -127,8 +127,8 @@ export function userNotFound(id: number): NotFound {
 /** The largest id either database can hold. A larger one is well-formed and belongs to nobody. */
 const MAX_ID = 2 ** 31 - 1;
 
-function findForUpdate(tx: Tx, id: number): Promise<User | undefined> {
-  return id <= MAX_ID ? tx.find(User, 'id', id) : Promise.resolve(undefined);
+function lockUser(tx: Tx, id: number): Promise<User | undefined> {
+  return id <= MAX_ID ? tx.lock(User, id) : Promise.resolve(undefined);
 }
 
 /**

@@ -2,7 +2,7 @@ import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fas
 import type { Test } from 'tap';
 import { buildApp } from '../../src/app.ts';
 import { type Config, loadConfig } from '../../src/config.ts';
-import type { DialectName } from '../../src/db/orm.ts';
+import type { DialectName } from '../../src/db/url.ts';
 import { freshDatabase } from './databases.ts';
 import { checkAnswer } from './fetch.ts';
 

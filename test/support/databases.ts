@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { openMigratedDatabase } from '../../src/db/database.ts';
-import type { DialectName } from '../../src/db/orm.ts';
+import type { DialectName } from '../../src/db/url.ts';
 import { entities } from '../../src/entities.ts';
 import { type PostgresServer, startPostgres } from './postgres.ts';
 

@@ -1,0 +1,153 @@
+import { type EntityClass, type FilterQuery, LockMode, type RequiredEntityData } from '@mikro-orm/core';
+import type { EntityManager } from '@mikro-orm/sql';
+import DataLoader from 'dataloader';
+import { findIds, insertRows, isSqlite } from './dialect.ts';
+
+/**
+ * One client's write inside a transaction that it may share with others. Rules for a function that takes one:
+ *
+ * - look at everything first, then change: a `Refusal` thrown before the first `insert()` that succeeds and the first
+ *   `flush()` must leave nothing changed;
+ * - no `await` between the last look at an entity and its change, so that writes to one user follow one another;
+ * - wait for nothing but the database: the others wait too.
+ *
+ * What is asked for in one turn, by all of them, shares one statement.
+ */
+export interface Tx {
+  readonly em: EntityManager;
+  /** The entity with this id as it is now, locked until the transaction ends, or undefined. */
+  lock<T extends { id: number }>(entity: EntityClass<T>, id: number): Promise<T | undefined>;
+  /** The id of the row whose `property` has this value, or undefined. Nothing is locked. */
+  findId<T extends object>(
+    entity: EntityClass<T>,
+    property: keyof T & string,
+    value: string,
+  ): Promise<number | undefined>;
+  /** Inserts a row and gives its id, or undefined when another has the same value of `unique`. */
+  insert<T extends object>(
+    entity: EntityClass<T>,
+    unique: keyof T & string,
+    row: RequiredEntityData<T>,
+  ): Promise<number | undefined>;
+  /** Writes what has changed, together with everybody else's changes. */
+  flush(): Promise<void>;
+}
+
+/** Another transaction holds a row that this write wants. It has changed nothing yet, and is run again where it may wait. */
+export class RowLocked extends Error {}
+
+/** The works of one transaction: they run side by side, and their statements are made together. */
+export class SharedTx {
+  readonly #em: EntityManager;
+  readonly #mayWait: boolean;
+  readonly #loaders = new Map<string, DataLoader<unknown, unknown>>();
+  #active = 0;
+  #atBarrier: PromiseWithResolvers<void>[] = [];
+
+  /** `mayWait`: whether to wait for a row that another transaction holds; with others in it, nobody should. */
+  constructor(em: EntityManager, mayWait: boolean) {
+    this.#em = em;
+    this.#mayWait = mayWait;
+  }
+
+  /** Runs one work. `changed` tells afterwards whether it may have left anything in the transaction. */
+  async run<T>(work: (tx: Tx) => Promise<T>, changed: () => void): Promise<T> {
+    this.#active++;
+    const tx: Tx = {
+      em: this.#em,
+      lock: (entity, id) => this.#lock(entity, id),
+      findId: (entity, property, value) =>
+        this.#together(`find ${entity.name}.${property}`, value, async (values: readonly string[]) => {
+          const ids = await findIds(this.#em, entity, property, values);
+          return values.map((one) => ids.get(one));
+        }),
+      insert: async (entity, unique, row) => {
+        const id = await this.#insert(entity, unique, row);
+        if (id !== undefined) changed();
+        return id;
+      },
+      flush: () => {
+        changed();
+        return this.#flush();
+      },
+    };
+    try {
+      return await work(tx);
+    } finally {
+      this.#active--;
+      this.#openBarrier();
+    }
+  }
+
+  #lock<T extends { id: number }>(entity: EntityClass<T>, id: number): Promise<T | undefined> {
+    return this.#together(`lock ${entity.name}`, id, async (ids: readonly number[]) => {
+      const found = await this.#em.find(
+        entity,
+        { ['id' as string]: { $in: ids } } as FilterQuery<NoInfer<T>>,
+        {
+          lockMode: this.#mayWait ? LockMode.PESSIMISTIC_WRITE : LockMode.PESSIMISTIC_PARTIAL_WRITE,
+          orderBy: { id: 'asc' } as never, // so that two transactions that may wait never wait for each other
+        },
+      );
+      const byId = new Map(found.map((row) => [row.id, row]));
+      const locked = await this.#lockedByOthers(
+        entity,
+        ids.filter((one) => !byId.has(one)),
+      );
+      return ids.map((one) => (locked.has(String(one)) ? new RowLocked() : byId.get(one)));
+    });
+  }
+
+  /** `skip locked` leaves out what others hold, as if it were not there. On SQLite nobody else is. */
+  async #lockedByOthers<T extends object>(
+    entity: EntityClass<T>,
+    missing: number[],
+  ): Promise<Map<string, number>> {
+    if (this.#mayWait || missing.length === 0 || isSqlite(this.#em)) return new Map();
+    return findIds(this.#em, entity, 'id' as keyof T & string, missing.map(String));
+  }
+
+  #insert<T extends object>(entity: EntityClass<T>, unique: keyof T & string, row: RequiredEntityData<T>) {
+    return this.#together(`insert ${entity.name}`, row, async (rows: readonly RequiredEntityData<T>[]) => {
+      const ids = await insertRows(this.#em, entity, unique, rows);
+      return rows.map((one) => {
+        const key = String(one[unique as keyof typeof one]);
+        const id = ids.get(key);
+        ids.delete(key); // the first of two that are the same has it
+        return id;
+      });
+    });
+  }
+
+  #together<K, V>(name: string, key: K, batch: (keys: readonly K[]) => Promise<(V | Error)[]>): Promise<V> {
+    let loader = this.#loaders.get(name) as DataLoader<K, V> | undefined;
+    if (loader === undefined) {
+      // No cache: what was not there a moment ago may be there now, this very transaction may have made it.
+      loader = new DataLoader(batch, { cache: false });
+      this.#loaders.set(name, loader as DataLoader<unknown, unknown>);
+    }
+    return loader.load(key);
+  }
+
+  #flush(): Promise<void> {
+    const mine = Promise.withResolvers<void>();
+    this.#atBarrier.push(mine);
+    this.#openBarrier();
+    return mine.promise;
+  }
+
+  /** When every work that still runs has come to its flush, one flush serves them all. */
+  #openBarrier(): void {
+    if (this.#atBarrier.length === 0 || this.#atBarrier.length < this.#active) return;
+    const together = this.#atBarrier;
+    this.#atBarrier = [];
+    this.#em.flush().then(
+      () => {
+        for (const one of together) one.resolve();
+      },
+      (error) => {
+        for (const one of together) one.reject(error);
+      },
+    );
+  }
+}
