@@ -3,6 +3,7 @@ import Fastify, { type FastifyInstance, LogController } from 'fastify';
 import type { Config } from './config.ts';
 import db from './db/plugin.ts';
 import { entities } from './entities.ts';
+import docs from './http/docs.ts';
 import edge, { answerBrokenRequest } from './http/edge.ts';
 import logging, { loggerOptions } from './http/logging.ts';
 import methods from './http/methods.ts';
@@ -37,6 +38,7 @@ export async function buildApp(
   await app.register(edge);
   await app.register(methods);
   await app.register(openapi);
+  await app.register(docs);
 
   await app.register(db, { databaseUrl: config.databaseUrl, poolMax: config.databasePoolMax, entities });
   await app.register(tasks, { graceMs: config.shutdownTimeoutMs * 0.8 });

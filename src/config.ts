@@ -1,114 +1,89 @@
-import { type Static, type TSchema, Type } from 'typebox';
-import { Value } from 'typebox/value';
 import { StartError } from './errors.ts';
 
-/**
- * Every setting of Muster, read from the environment and nowhere else.
- * `description` is what an operator is told when a value is refused, and what the README's table says.
- */
-export const Environment = Type.Object({
-  DATABASE_URL: Type.String({
-    default: 'sqlite:./data/muster.db',
-    pattern: '^(sqlite:.+|postgres(ql)?://.+)$',
-    description: 'sqlite:PATH, sqlite::memory: or postgresql://USER:PASSWORD@HOST:PORT/NAME',
-  }),
-  DATABASE_POOL_MAX: Type.Integer({
-    default: 10,
-    minimum: 1,
-    maximum: 1000,
-    description: 'a whole number from 1 to 1000: PostgreSQL connections per process (SQLite always has one)',
-  }),
-  HOST: Type.String({
-    default: '127.0.0.1',
-    minLength: 1,
-    pattern: '^[A-Za-z0-9.:_-]+$',
-    description: 'the address or host name to listen on',
-  }),
-  PORT: Type.Integer({
-    default: 3000,
-    minimum: 0,
-    maximum: 65535,
-    description: 'a whole number from 0 to 65535; 0 takes any free port',
-  }),
-  LOG_LEVEL: Type.Union(
-    (['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const).map((level) =>
-      Type.Literal(level),
-    ),
-    { default: 'info', description: 'one of fatal, error, warn, info, debug, trace, silent' },
-  ),
-  MAX_CONNECTIONS: Type.Integer({
-    default: 10_000,
-    minimum: 1,
-    maximum: 1_000_000,
-    description: 'a whole number from 1 to 1000000: open client connections; further ones are closed at once',
-  }),
-  REQUEST_TIMEOUT_MS: Type.Integer({
-    default: 30_000,
-    minimum: 1000,
-    maximum: 3_600_000,
-    description: 'milliseconds from 1000 to 3600000 in which a whole request must have arrived',
-  }),
-  SHUTDOWN_TIMEOUT_MS: Type.Integer({
-    default: 10_000,
-    minimum: 100,
-    maximum: 600_000,
-    description:
-      'milliseconds from 100 to 600000 in which running requests and tasks may end after SIGTERM or SIGINT',
-  }),
-});
-type Environment = Static<typeof Environment>;
-
-export interface Config {
-  databaseUrl: string;
-  databasePoolMax: number;
-  host: string;
-  port: number;
-  logLevel: Environment['LOG_LEVEL'];
-  maxConnections: number;
-  requestTimeoutMs: number;
-  shutdownTimeoutMs: number;
+/** A setting: its default, how it is read from text (undefined: it cannot be), and what an operator is told is allowed. */
+interface Setting<T> {
+  default: T;
+  read(text: string): T | undefined;
+  allowed: string;
 }
 
+function wholeNumber(byDefault: number, least: number, most: number, what: string): Setting<number> {
+  return {
+    default: byDefault,
+    read: (text) => (/^\d{1,10}$/.test(text) && +text >= least && +text <= most ? +text : undefined),
+    allowed: `a whole number from ${least} to ${most}${what}`,
+  };
+}
+
+function text(byDefault: string, pattern: RegExp, allowed: string): Setting<string> {
+  return { default: byDefault, read: (given) => (pattern.test(given) ? given : undefined), allowed };
+}
+
+function oneOf<T extends string>(byDefault: T, all: readonly T[]): Setting<T> {
+  return {
+    default: byDefault,
+    read: (given) => all.find((one) => one === given),
+    allowed: `one of ${all.join(', ')}`,
+  };
+}
+
+/** Every setting of Muster, by the variable it is read from. */
+export const SETTINGS = {
+  DATABASE_URL: text(
+    'sqlite:./data/muster.db',
+    /^(sqlite:.+|postgres(ql)?:\/\/.+)$/,
+    'sqlite:PATH, sqlite::memory: or postgresql://USER:PASSWORD@HOST:PORT/NAME',
+  ),
+  DATABASE_POOL_MAX: wholeNumber(10, 1, 1000, ': PostgreSQL connections per process (SQLite always has one)'),
+  HOST: text('127.0.0.1', /^[A-Za-z0-9.:_-]+$/, 'the address or host name to listen on'),
+  PORT: wholeNumber(3000, 0, 65_535, '; 0 takes any free port'),
+  LOG_LEVEL: oneOf('info', ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']),
+  MAX_CONNECTIONS: wholeNumber(
+    10_000,
+    1,
+    1_000_000,
+    ': open client connections, further ones are closed at once',
+  ),
+  REQUEST_TIMEOUT_MS: wholeNumber(
+    30_000,
+    1000,
+    3_600_000,
+    ': milliseconds in which a whole request must have arrived',
+  ),
+  SHUTDOWN_TIMEOUT_MS: wholeNumber(
+    10_000,
+    100,
+    600_000,
+    ': milliseconds in which what runs may end after a signal',
+  ),
+};
+
+export type Config = ReturnType<typeof loadConfig>;
+
 /**
- * Reads the settings from `env`; a missing or empty variable takes its default.
+ * Reads the settings from `env`; a missing or empty variable takes its default. Nothing else reads the environment.
  * @throws {StartError} naming the variable, what was given and what is allowed
  */
-export function loadConfig(env: Record<string, string | undefined> = process.env): Config {
-  const settings = Object.fromEntries(
-    Object.entries(Environment.properties).map(([name, schema]) => [
-      name,
-      readSetting(name, schema, env[name]),
-    ]),
-  );
-  return toConfig(Value.Parse(Environment, settings));
-}
-
-function readSetting(
-  name: string,
-  schema: TSchema & { default?: unknown; description?: string },
-  given?: string,
-) {
-  if (given === undefined || given === '') return schema.default;
-  const isNumber = typeof schema.default === 'number';
-  const value = isNumber && /^\d{1,10}$/.test(given) ? Number(given) : given;
-  if (Value.Check(schema, value)) return value;
-  throw new StartError(`${name}=${quote(name, given)} cannot be used: allowed is ${schema.description}`);
+export function loadConfig(env: Record<string, string | undefined> = process.env) {
+  const read = <T>(name: keyof typeof SETTINGS, setting: Setting<T>): T => {
+    const given = env[name] ?? '';
+    const value = given === '' ? setting.default : setting.read(given);
+    if (value !== undefined) return value;
+    throw new StartError(`${name}=${quote(name, given)} cannot be used: allowed is ${setting.allowed}`);
+  };
+  return {
+    databaseUrl: read('DATABASE_URL', SETTINGS.DATABASE_URL),
+    databasePoolMax: read('DATABASE_POOL_MAX', SETTINGS.DATABASE_POOL_MAX),
+    host: read('HOST', SETTINGS.HOST),
+    port: read('PORT', SETTINGS.PORT),
+    logLevel: read('LOG_LEVEL', SETTINGS.LOG_LEVEL),
+    maxConnections: read('MAX_CONNECTIONS', SETTINGS.MAX_CONNECTIONS),
+    requestTimeoutMs: read('REQUEST_TIMEOUT_MS', SETTINGS.REQUEST_TIMEOUT_MS),
+    shutdownTimeoutMs: read('SHUTDOWN_TIMEOUT_MS', SETTINGS.SHUTDOWN_TIMEOUT_MS),
+  };
 }
 
 /** A database URL may hold a password, which must not reach a log. */
 function quote(name: string, given: string): string {
   return JSON.stringify(name === 'DATABASE_URL' ? given.replace(/\/\/[^@]*@/, '//***@') : given);
-}
-
-function toConfig(env: Environment): Config {
-  return {
-    databaseUrl: env.DATABASE_URL,
-    databasePoolMax: env.DATABASE_POOL_MAX,
-    host: env.HOST,
-    port: env.PORT,
-    logLevel: env.LOG_LEVEL,
-    maxConnections: env.MAX_CONNECTIONS,
-    requestTimeoutMs: env.REQUEST_TIMEOUT_MS,
-    shutdownTimeoutMs: env.SHUTDOWN_TIMEOUT_MS,
-  };
 }

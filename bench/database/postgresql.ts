@@ -48,8 +48,8 @@ async function fill(url: string, users: number): Promise<void> {
       const names = rows.map(({ name }) => name);
       const emails = rows.map(({ email }) => email);
       await client.query(
-        `insert into users (name, name_key, email, email_key, attributes, version, created_at, updated_at)
-         select name, name_key, email, email_key, attributes::json, 1, created_at, created_at
+        `insert into users (name, name_key, email, email_key, search_key, attributes, version, created_at, updated_at)
+         select name, name_key, email, email_key, name_key || chr(10) || email_key, attributes::json, 1, created_at, created_at
          from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])
            as seed (name, name_key, email, email_key, attributes, created_at)`,
         [

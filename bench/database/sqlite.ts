@@ -42,13 +42,14 @@ function fill(path: string, users: number): void {
   db.pragma('journal_mode = WAL');
   db.pragma('synchronous = OFF');
   const insert = db.prepare(
-    `insert into users (name, name_key, email, email_key, attributes, version, created_at, updated_at)
-     values (?, ?, ?, ?, ?, 1, ?, ?)`,
+    `insert into users (name, name_key, email, email_key, search_key, attributes, version, created_at, updated_at)
+     values (?, ?, ?, ?, ?, ?, 1, ?, ?)`,
   );
   db.transaction(() => {
     for (let id = 1; id <= users; id++) {
       const { name, email, attributes, createdAt } = seedUser(id);
-      insert.run(name, name.toLowerCase(), email, email.toLowerCase(), attributes, createdAt, createdAt);
+      const [nameKey, emailKey] = [name.toLowerCase(), email.toLowerCase()];
+      insert.run(name, nameKey, email, emailKey, `${nameKey}\n${emailKey}`, attributes, createdAt, createdAt);
     }
   })();
   db.pragma('wal_checkpoint(TRUNCATE)');

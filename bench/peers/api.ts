@@ -33,6 +33,12 @@ export interface Store {
   patch(id: number, attributes: Attributes): Maybe<User>;
 }
 
+/** The columns that Muster's table has for comparing and searching, as simply as a peer would make them. */
+export function keysOf(name: string, email: string) {
+  const [nameKey, emailKey] = [name.toLowerCase(), email.toLowerCase()];
+  return { nameKey, emailKey, searchKey: `${nameKey}\n${emailKey}` };
+}
+
 /** RFC 7396 on an object. */
 export function mergePatch(target: Attributes, patch: Attributes): Attributes {
   const merged = { ...target };

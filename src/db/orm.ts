@@ -43,6 +43,15 @@ export async function ormOptions(settings: OrmSettings): Promise<SqlOptions> {
       silent: true,
       fileName: (_timestamp, name) => name ?? 'unnamed',
     },
+    // FTS5 tables and their triggers stand beside the entities, in SQLite's migrations.
+    schemaGenerator: { skipTables: [/_search/], ignoreTriggers: true },
+    discovery: {
+      // An index with an expression is PostgreSQL's.
+      onMetadata(meta) {
+        if (dialect === 'sqlite')
+          meta.indexes = meta.indexes.filter((index) => index.expression === undefined);
+      },
+    },
     ...(dialect === 'sqlite' ? { dbName: sqlitePath(settings.databaseUrl) } : postgresqlOptions(settings)),
   };
 }

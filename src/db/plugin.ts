@@ -53,4 +53,4 @@ export default plugin(
 );
 
 /** On PostgreSQL a transaction that waits for a row another replica holds must not stop all writes of this one. */
-const WRITERS_AT_ONCE = 4;
+const WRITERS_AT_ONCE = 1;

@@ -1,12 +1,14 @@
-import { type EntityClass, type FilterQuery, LockMode } from '@mikro-orm/core';
+import { type EntityClass, type FilterQuery, LockMode, type RequiredEntityData } from '@mikro-orm/core';
 import type { EntityManager } from '@mikro-orm/sql';
 import DataLoader from 'dataloader';
 import { Refusal, Unavailable } from '../errors.ts';
+import { insertRows } from './insert.ts';
 
 /**
  * One client's write inside a transaction that it may share with others. Rules for a function that takes one:
  *
- * - look at everything first, then change: a `Refusal` thrown before the first `flush()` must leave nothing changed;
+ * - look at everything first, then change: a `Refusal` thrown before the first `insert()` that succeeds and the first
+ *   `flush()` must leave nothing changed;
  * - no `await` between the last look at an entity and its change, so that writes to one user follow one another;
  * - wait for nothing but the database: the others wait too.
  */
@@ -18,6 +20,15 @@ export interface Tx {
     property: keyof T & string,
     value: Key,
   ): Promise<T | undefined>;
+  /**
+   * Inserts a row and gives its id, or undefined when another has the same value of `unique`. All that are inserted in
+   * one turn share one statement.
+   */
+  insert<T extends object>(
+    entity: EntityClass<T>,
+    unique: keyof T & string,
+    row: RequiredEntityData<T>,
+  ): Promise<number | undefined>;
   /** Writes what has changed, together with everybody else's changes. Ids of new entities are known afterwards. */
   flush(): Promise<void>;
 }
@@ -126,10 +137,13 @@ async function runTransaction(em: EntityManager, jobs: Job[]): Promise<Outcome[]
   return outcomes;
 }
 
+/** What was not there a moment ago may be there now: this very transaction may have made it. */
+const UNCACHED = { cache: false };
+
 /** The works of one transaction: they run side by side, their look-ups and their flushes are made together. */
 class SharedWork {
   readonly #em: EntityManager;
-  readonly #loaders = new Map<string, DataLoader<Key, object | undefined>>();
+  readonly #loaders = new Map<string, DataLoader<unknown, unknown>>();
   #active: number;
   #atBarrier: { resolve(): void; reject(error: unknown): void }[] = [];
 
@@ -147,19 +161,24 @@ class SharedWork {
   }
 
   async #runOne(job: Job): Promise<Outcome> {
-    let flushed = false;
+    let changed = false;
     const tx: Tx = {
       em: this.#em,
       find: (entity, property, value) => this.#find(entity, property, value),
+      insert: async (entity, unique, row) => {
+        const id = await this.#insert(entity, unique, row);
+        changed ||= id !== undefined;
+        return id;
+      },
       flush: () => {
-        flushed = true;
+        changed = true;
         return this.#flush();
       },
     };
     try {
       return { job, value: await job.work(tx) };
     } catch (error) {
-      if (error instanceof Refusal && !flushed) return { job, refusal: error };
+      if (error instanceof Refusal && !changed) return { job, refusal: error };
       throw error;
     } finally {
       this.#active--;
@@ -172,22 +191,43 @@ class SharedWork {
     property: keyof T & string,
     value: Key,
   ): Promise<T | undefined> {
-    const name = `${entity.name}.${property}`;
-    let loader = this.#loaders.get(name);
-    if (loader === undefined) {
-      loader = new DataLoader(async (values) => {
-        const where = { [property]: { $in: values } } as FilterQuery<NoInfer<T>>;
-        // In order of the value, so that two transactions never wait for each other's rows.
-        const found = await this.#em.find(entity, where, {
-          lockMode: LockMode.PESSIMISTIC_WRITE,
-          orderBy: { [property]: 'asc' } as never,
-        });
-        const byValue = new Map(found.map((row) => [row[property] as Key, row]));
-        return values.map((wanted) => byValue.get(wanted));
+    const loader = this.#loader(`find ${entity.name}.${property}`, async (values: readonly Key[]) => {
+      const where = { [property]: { $in: values } } as FilterQuery<NoInfer<T>>;
+      // In order of the value, so that two transactions never wait for each other's rows.
+      const found = await this.#em.find(entity, where, {
+        lockMode: LockMode.PESSIMISTIC_WRITE,
+        orderBy: { [property]: 'asc' } as never,
       });
-      this.#loaders.set(name, loader);
-    }
-    return loader.load(value) as Promise<T | undefined>;
+      const byValue = new Map(found.map((row) => [row[property] as Key, row]));
+      return values.map((wanted) => byValue.get(wanted));
+    });
+    return loader.load(value);
+  }
+
+  #insert<T extends object>(
+    entity: EntityClass<T>,
+    unique: keyof T & string,
+    row: RequiredEntityData<T>,
+  ): Promise<number | undefined> {
+    const loader = this.#loader(`insert ${entity.name}`, async (rows: readonly RequiredEntityData<T>[]) => {
+      const ids = await insertRows(this.#em, entity, unique, rows);
+      return rows.map((one) => {
+        const key = one[unique as keyof typeof one];
+        const id = ids.get(key);
+        ids.delete(key); // the first of two that are the same has it
+        return id;
+      });
+    });
+    return loader.load(row);
+  }
+
+  /** What is asked for in one turn is done together; what it is asked with says what for. */
+  #loader<K, V>(name: string, batch: (keys: readonly K[]) => Promise<V[]>): DataLoader<K, V> {
+    const known = this.#loaders.get(name) as DataLoader<K, V> | undefined;
+    if (known !== undefined) return known;
+    const loader = new DataLoader(batch, UNCACHED);
+    this.#loaders.set(name, loader as DataLoader<unknown, unknown>);
+    return loader;
   }
 
   #flush(): Promise<void> {

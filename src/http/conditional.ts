@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify';
+import { Type } from 'typebox';
 import { Malformed, PreconditionFailed } from '../errors.ts';
 
 /** What a request's `If-Match` and `If-None-Match` ask for: `*`, or a list of entity tags as they were written. */
@@ -6,6 +7,36 @@ export interface Preconditions {
   ifMatch?: '*' | string[];
   ifNoneMatch?: '*' | string[];
 }
+
+/** The request headers of a route that serves or changes one thing. */
+export const ConditionalHeaders = Type.Object({
+  'if-match': Type.Optional(
+    Type.String({
+      description:
+        '`*`, or a list of entity tags: only if the present `ETag` is one of them, else 412 (RFC 9110 §13.1.1)',
+      examples: ['"1"'],
+    }),
+  ),
+  'if-none-match': Type.Optional(
+    Type.String({
+      description:
+        '`*`, or a list of entity tags: only if the present `ETag` is none of them, else 304 for a GET ' +
+        'and 412 for a change (RFC 9110 §13.1.2)',
+      examples: ['"1"'],
+    }),
+  ),
+});
+
+export const etagHeader = {
+  ETag: {
+    type: 'string',
+    pattern: '^"[^"]+"$',
+    required: true,
+    description:
+      'the strong entity tag of this version, for `If-Match` and `If-None-Match` (RFC 9110 §8.8.3)',
+    examples: ['"1"'],
+  },
+} as const;
 
 /** A user's entity tag is strong: equal versions are equal to the byte. */
 export function etagOf({ version }: { version: number }): string {
@@ -29,14 +60,18 @@ export function readPreconditions({ headers }: FastifyRequest): Preconditions {
  */
 export function requirePreconditions({ ifMatch, ifNoneMatch }: Preconditions, etag: string): void {
   if (ifMatch !== undefined && ifMatch !== '*' && !ifMatch.includes(etag)) {
-    throw new PreconditionFailed(
-      'version-mismatch',
-      `If-Match asks for ${ifMatch.join(', ')}; the present ETag is ${etag}.`,
-    );
+    throw versionMismatch(ifMatch, etag);
   }
   if (matchesWeakly(ifNoneMatch, etag)) {
     throw new PreconditionFailed('version-mismatch', `If-None-Match excludes the present ETag, ${etag}.`);
   }
+}
+
+export function versionMismatch(ifMatch: readonly string[], etag: string): PreconditionFailed {
+  return new PreconditionFailed(
+    'version-mismatch',
+    `If-Match asks for ${ifMatch.join(', ')}; the present ETag is ${etag}.`,
+  );
 }
 
 /** Whether a GET or HEAD is answered 304, after `If-Match` was checked (RFC 9110 §13.2.2). */

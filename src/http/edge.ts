@@ -1,8 +1,8 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import plugin from 'fastify-plugin';
-import { Malformed, Unavailable, UnsupportedMediaType } from '../errors.ts';
+import { Malformed, type Refusal, Unavailable, UnsupportedMediaType } from '../errors.ts';
 import { parseJson } from './json.ts';
 import { problem } from './problem.ts';
 
@@ -14,21 +14,13 @@ export default plugin(
       stopping = true;
     });
 
-    app.addHook('onRequest', async (request, reply) => {
-      if (stopping) {
-        reply.header('connection', 'close');
-        throw new Unavailable('stopping', 'The service is stopping.');
-      }
-      requireOneHost(request.raw);
-      requireReadableUrl(request.raw.url ?? '');
-      const encoding = request.headers['content-encoding'];
-      if (encoding !== undefined && encoding !== 'identity') {
-        throw new UnsupportedMediaType(
-          'content-encoding',
-          `A body with Content-Encoding ${encoding} is not read here.`,
-        );
-      }
+    // No promise: it stands before every request.
+    app.addHook('onRequest', (request, reply, done) => {
+      if (stopping) reply.header('connection', 'close');
+      done(stopping ? new Unavailable('stopping', 'The service is stopping.') : refusalOf(request));
     });
+
+    app.server.on('checkExpectation', answerUnknownExpectation);
 
     app.removeAllContentTypeParsers();
     app.addContentTypeParser('application/json', { parseAs: 'buffer' }, readJsonBody);
@@ -43,24 +35,36 @@ export async function readJsonBody(request: FastifyRequest, body: Buffer | strin
   return parseJson(bytes);
 }
 
-/** RFC 9112 §3.2: none or more than one is a 400; Node would let two pass and answer none without a body. */
-function requireOneHost({ rawHeaders, httpVersion }: IncomingMessage): void {
+/** What is wrong with a request whatever its route, or undefined. */
+function refusalOf({ raw, headers }: FastifyRequest): Refusal | undefined {
+  if (!hasOneHost(raw))
+    return new Malformed('host', 'A request has exactly one Host header (RFC 9112 §3.2).');
+  if (!isReadable(raw.url ?? '')) {
+    return new Malformed('invalid-url', 'The URL is not percent-encoded UTF-8, or holds NUL.');
+  }
+  const encoding = headers['content-encoding'];
+  if (encoding === undefined || encoding === 'identity') return undefined;
+  return new UnsupportedMediaType(
+    'content-encoding',
+    `A body with Content-Encoding ${encoding} is not read here.`,
+  );
+}
+
+/** Node would let two pass and answer none without a body. */
+function hasOneHost({ rawHeaders, httpVersion }: IncomingMessage): boolean {
   let hosts = 0;
   for (let at = 0; at < rawHeaders.length; at += 2) if (rawHeaders[at]?.toLowerCase() === 'host') hosts++;
-  if (hosts > 1 || (hosts === 0 && httpVersion === '1.1')) {
-    throw new Malformed('host', 'A request has exactly one Host header (RFC 9112 §3.2).');
-  }
+  return hosts === 1 || (hosts === 0 && httpVersion !== '1.1');
 }
 
 /** Fastify would read bytes that are no UTF-8 as U+FFFD, and neither database keeps NUL. */
-function requireReadableUrl(url: string): void {
-  if (!url.includes('%')) return;
+function isReadable(url: string): boolean {
+  if (!url.includes('%')) return true;
   try {
-    if (!decodeURIComponent(url).includes('\0')) return;
+    return !decodeURIComponent(url).includes('\0');
   } catch {
-    // not percent-encoded UTF-8
+    return false;
   }
-  throw new Malformed('invalid-url', 'The URL is not percent-encoded UTF-8, or holds NUL.');
 }
 
 /** Answers what Node could not even parse as HTTP; there is no request yet, so it has no id. */
@@ -78,6 +82,17 @@ export function answerBrokenRequest(error: Error & { code?: string }, socket: So
     'Connection: close',
   ];
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+}
+
+/** RFC 9110 §10.1.1: nothing but `100-continue` can be expected. Node answers before Fastify sees the request. */
+function answerUnknownExpectation(request: IncomingMessage, response: ServerResponse): void {
+  const detail = `Expect: ${request.headers.expect} is not known here.`;
+  const body = JSON.stringify(problem(417, detail, 'about:blank'));
+  response.writeHead(417, {
+    'content-type': 'application/problem+json',
+    'content-length': Buffer.byteLength(body),
+  });
+  response.end(body);
 }
 
 const BROKEN_REQUESTS: Record<string, [number, string]> = {

@@ -13,7 +13,8 @@ export const IdempotencyHeaders = Type.Object({
       maxLength: 255,
       pattern: '^[\\x21-\\x7e]+$',
       description:
-        '1–255 visible ASCII characters of the client’s choice. The same key and body get the same answer, and create once',
+        '1–255 visible ASCII characters of the client’s choice: ' +
+        'the same key and body create once, and get the same answer',
       examples: ['5f0c3a52-1b7e-4c7d-9a53-0f6f0c1d2e3f'],
     }),
   ),
@@ -23,7 +24,9 @@ export const idempotencyHeader = {
   'Idempotent-Replayed': {
     type: 'string',
     enum: ['true'],
-    description: 'present when this is the stored answer to an earlier request with the same Idempotency-Key',
+    description:
+      'present when this is the stored answer to an earlier request with the same `Idempotency-Key`',
+    examples: ['true'],
   },
 } as const;
 
@@ -69,7 +72,7 @@ export async function onceForKey<Body>(
 async function storedAnswer<Body>(tx: Tx, key: string, fingerprint: string): Promise<Answer<Body>> {
   const record = await tx.em.findOneOrFail(IdempotencyRecord, key);
   if (record.fingerprint !== fingerprint) {
-    throw new Invalid('idempotency-key-reused', 'This Idempotency-Key was used for another request.');
+    throw keyReused();
   }
   if (record.answer === null || record.answer === undefined) throw keyInUse();
   const { status, headers, body } = record.answer;
@@ -81,7 +84,11 @@ export function sendAnswer<Body>(reply: FastifyReply, answer: Answer<Body>): Bod
   return answer.body;
 }
 
-function keyInUse(): Conflict {
+export function keyReused(): Invalid {
+  return new Invalid('idempotency-key-reused', 'This Idempotency-Key was used for another request.');
+}
+
+export function keyInUse(): Conflict {
   return new Conflict('idempotency-key-in-use', 'A request with this Idempotency-Key still runs.');
 }
 

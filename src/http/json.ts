@@ -106,8 +106,9 @@ function normalise(decimal: string): string {
 
 function whatIsWrong(code: ParseErrorCode, found: string): string {
   const name = printParseErrorCode(code);
-  const at = found.trim() === '' ? 'the end' : JSON.stringify(found.slice(0, 20));
-  return PARSE_ERRORS[name]?.replace('%', at) ?? `${at} is unexpected`;
+  const shown = found.slice(0, 20);
+  const at = shown.trim() === '' ? 'the end' : shown.startsWith('"') ? shown : `"${shown}"`;
+  return PARSE_ERRORS[name]?.replace('%', () => at) ?? `${at} is unexpected`;
 }
 
 const PARSE_ERRORS: Record<string, string> = {

@@ -30,7 +30,7 @@ function stackOnly(error: Error): string {
 
 export default plugin(
   async (app: FastifyInstance) => {
-    app.addHook('onResponse', async (request, reply) => {
+    app.addHook('onResponse', (request, reply, done) => {
       request.log.info(
         {
           method: request.method,
@@ -40,6 +40,7 @@ export default plugin(
         },
         'request',
       );
+      done();
     });
   },
   { name: 'logging' },

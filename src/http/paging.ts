@@ -21,7 +21,10 @@ export function readCursor<T extends CursorValues>(list: unknown, cursor: string
   const [of, ...values] = decode(cursor);
   if (of === undefined) throw badCursor('is not one that a Link header gave');
   if (of !== fingerprint(list)) throw badCursor('belongs to a list with another sort or filter');
-  if (values.length !== like.length || !values.every((value, at) => typeof value === typeof like[at])) {
+  if (
+    values.length !== like.length ||
+    !values.every((value, at) => typeof value === typeof like[at] && isSound(value))
+  ) {
     throw badCursor('is not one that a Link header gave');
   }
   return values as unknown as T;
@@ -38,7 +41,8 @@ export function linkNext(request: FastifyRequest, reply: FastifyReply, cursor: s
 export const linkHeader = {
   Link: {
     type: 'string',
-    description: 'RFC 8288: `<…>; rel="next"` is the next page; absent on the last',
+    description: 'where the next page is, as `<…>; rel="next"` (RFC 8288); absent on the last page',
+    examples: ['</users?limit=2&after=WyJudmdoRkZybSIsMiwyXQ>; rel="next"'],
   },
 } as const;
 
@@ -51,11 +55,20 @@ function decode(cursor: string): unknown[] {
   }
 }
 
+/** The last millisecond of the year 9999, which both databases can compare a time with; ids are far below. */
+const LARGEST = 253_402_300_799_999;
+
+/** A forged value must not reach the database, which would answer with an error of its own. */
+function isSound(value: unknown): boolean {
+  if (typeof value === 'string') return value.isWellFormed() && !value.includes('\0');
+  return Number.isSafeInteger(value) && Math.abs(Number(value)) <= LARGEST;
+}
+
 function fingerprint(list: unknown): string {
   return createHash('sha256').update(JSON.stringify(list)).digest('base64url').slice(0, 8);
 }
 
-function badCursor(detail: string): Malformed {
+export function badCursor(detail: string): Malformed {
   return new Malformed('invalid-cursor', 'The cursor cannot be used.', [
     { in: 'query', pointer: '#/after', detail },
   ]);

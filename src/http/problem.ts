@@ -16,6 +16,27 @@ import {
 import { ref } from './schemas.ts';
 import { faultsOf } from './validation.ts';
 
+const FaultView = Type.Object(
+  {
+    in: Type.Unsafe<Fault['in']>({
+      type: 'string',
+      enum: ['body', 'query', 'path', 'headers'],
+      description: 'the part of the request that it is in',
+      examples: ['body'],
+    }),
+    pointer: Type.String({
+      description: 'a JSON Pointer as a URI fragment (RFC 6901 §6)',
+      examples: ['#/name'],
+    }),
+    detail: Type.String({ description: 'what is wrong there, for people', examples: ['is required'] }),
+  },
+  {
+    $id: 'Fault',
+    description: 'One thing that is wrong, and where.',
+    examples: [{ in: 'body', pointer: '#/name', detail: 'is required' }],
+  },
+);
+
 export const Problem = Type.Object(
   {
     type: Type.String({
@@ -23,25 +44,24 @@ export const Problem = Type.Object(
       description: '`about:blank`, or `urn:problem-type:muster:` and the exact case',
       examples: ['urn:problem-type:muster:email-taken'],
     }),
-    title: Type.String({ examples: ['Conflict'] }),
-    status: Type.Integer({ minimum: 400, maximum: 599, examples: [409] }),
-    detail: Type.String({ examples: ['Another user has this email.'] }),
+    title: Type.String({ description: 'the status in words', examples: ['Conflict'] }),
+    status: Type.Integer({
+      minimum: 400,
+      maximum: 599,
+      description: 'the HTTP status, once more',
+      examples: [409],
+    }),
+    detail: Type.String({
+      description: 'what went wrong this time, for people',
+      examples: ['Another user has this email.'],
+    }),
     instance: Type.String({
-      description: 'the id of the request, as in the log',
+      description:
+        'the id of the request, as in the log; `about:blank` of one that could not be read as HTTP',
       examples: ['0f8fad5b-d9cb-469f-a165-70867728950e'],
     }),
     errors: Type.Optional(
-      Type.Array(
-        Type.Object({
-          in: Type.Unsafe<Fault['in']>({ type: 'string', enum: ['body', 'query', 'path', 'headers'] }),
-          pointer: Type.String({
-            description: 'a JSON Pointer as a URI fragment (RFC 6901 §6)',
-            examples: ['#/name'],
-          }),
-          detail: Type.String({ examples: ['is required'] }),
-        }),
-        { description: 'everything that is wrong, where it is' },
-      ),
+      Type.Array(ref(FaultView), { description: 'everything that is wrong, where it is' }),
     ),
     error: Type.Optional(
       Type.String({
@@ -50,7 +70,19 @@ export const Problem = Type.Object(
       }),
     ),
   },
-  { $id: 'Problem', description: 'Why a request was refused (RFC 9457).' },
+  {
+    $id: 'Problem',
+    description: 'Why a request was refused (RFC 9457). Its `type` and `status` are for programs.',
+    examples: [
+      {
+        type: 'urn:problem-type:muster:email-taken',
+        title: 'Conflict',
+        status: 409,
+        detail: 'Another user has this email.',
+        instance: '0f8fad5b-d9cb-469f-a165-70867728950e',
+      },
+    ],
+  },
 );
 
 const STATUS_OF = new Map<unknown, number>([
@@ -93,6 +125,13 @@ export function problem(status: number, detail: string, instance: string, code?:
   };
 }
 
+/** What a feature refused, as a problem. `instance` is the id of the request. */
+export function problemOf(refusal: Refusal, instance: string): ProblemBody {
+  const status = STATUS_OF.get(refusal.constructor) ?? 500;
+  const body = problem(status, refusal.message, instance, refusal.code);
+  return refusal.faults.length > 0 ? { ...body, errors: refusal.faults } : body;
+}
+
 export function sendProblem(reply: FastifyReply, body: ProblemBody): FastifyReply {
   if (body.status === 503) reply.header('retry-after', '1');
   // Sent as text: the schema of the route's answers is not asked, and cannot fail.
@@ -101,11 +140,7 @@ export function sendProblem(reply: FastifyReply, body: ProblemBody): FastifyRepl
 
 /** Turns whatever was thrown into a problem. An unknown error says nothing about the inside; the log has it. */
 export function toProblem(error: unknown, request: FastifyRequest): ProblemBody {
-  if (error instanceof Refusal) {
-    const status = STATUS_OF.get(error.constructor) ?? 500;
-    const body = problem(status, error.message, request.id, error.code);
-    return error.faults.length > 0 ? { ...body, errors: error.faults } : body;
-  }
+  if (error instanceof Refusal) return problemOf(error, request.id);
   const { validation, validationContext, code, statusCode } = error as FastifyError;
   if (validation !== undefined) {
     const context = validationContext as Parameters<typeof faultsOf>[1];
@@ -151,7 +186,7 @@ function isDatabaseAway(error: unknown): boolean {
 /** Every 4xx and 5xx of the service passes through here, unknown routes included. */
 export default plugin(
   async (app: FastifyInstance) => {
-    app.addSchema(Problem);
+    for (const schema of [FaultView, Problem]) app.addSchema(schema);
     app.setErrorHandler((error, request, reply) => {
       const body = toProblem(error, request);
       if (body.status >= 500) request.log.error({ err: error }, body.detail);
@@ -178,29 +213,4 @@ declare module 'fastify' {
     /** The media types of bodies that the route reads, told with a 415. Default: application/json. */
     accepts?: string;
   }
-}
-
-const DESCRIPTIONS: Record<number, string> = {
-  400: 'Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor',
-  404: 'Nothing is there',
-  409: 'The present state does not allow it',
-  412: 'A precondition does not hold',
-  413: 'The body is too large',
-  415: 'The body is in a form that this route does not read',
-  422: 'Well-formed, but a value breaks a rule',
-  500: 'A fault of the service',
-  503: 'The service cannot answer now; try again later',
-};
-
-/** The error answers of a route, for its schema. Every route may answer 400, 500 and 503. */
-export function problems(...statuses: number[]) {
-  const entries = [400, ...statuses, 500, 503].map((status) => [
-    status,
-    {
-      description: DESCRIPTIONS[status],
-      ...(status === 503 && { headers: { 'Retry-After': { type: 'integer', description: 'seconds' } } }),
-      content: { 'application/problem+json': { schema: ref(Problem) } },
-    },
-  ]);
-  return Object.fromEntries(entries) as Record<number, { description: string }>;
 }

@@ -47,11 +47,12 @@ export function strictValidation(formats: Record<string, (value: string) => bool
         buildValidator(externalSchemas: unknown, options: never) {
           const compile = buildCompiler(externalSchemas as never, options);
           return (route: { schema: ParameterSchema; httpPart: string }) => {
-            const validate = compile(route as never) as Validate;
-            if (route.httpPart === 'body') return validate;
+            const parameters = route.httpPart === 'body' ? [] : Object.entries(route.schema.properties ?? {});
+            // Compiled when it is first asked for: all of them at the start would cost it 100 ms.
+            let validate: Validate | undefined;
             return (data: Record<string, unknown>) => {
-              for (const [name, schema] of Object.entries(route.schema.properties ?? {}))
-                readParameter(data, name, schema);
+              validate ??= compile(route as never) as Validate;
+              for (const [name, schema] of parameters) readParameter(data, name, schema);
               return validate(data) || { error: validate.errors };
             };
           };

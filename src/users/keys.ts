@@ -14,6 +14,16 @@ export function emailKey(email: string): string {
   return `${fold(email.slice(0, at))}@${asciiDomain(email.slice(at + 1))}`;
 }
 
+/** What a search looks through: name and email as they are spelled, folded. No search goes across the line end. */
+export function searchKey(name: string, email: string): string {
+  return `${fold(name)}\n${fold(email)}`;
+}
+
+/** What is searched for, folded like what is searched through. */
+export function searchTerm(q: string): string {
+  return fold(q);
+}
+
 /**
  * Whether `email` is an address: RFC 5321 §4.1.2 `Dot-string "@" Domain` with the letters of RFC 6531 §3.3. Quoted
  * local parts (`"a b"@x.org`) and address literals (`a@[192.0.2.1]`) are not accepted, as in HTML's email field.
@@ -46,7 +56,7 @@ const UNICODE_DOMAIN = /^(?:[a-z0-9.-]|[^\p{ASCII}\p{C}\p{Z}])+$/iu;
 
 function asciiDomain(domain: string): string {
   const lower = domain.toLowerCase();
-  if (DOMAIN.test(lower) && !lower.includes('xn--')) return lower;
+  if (DOMAIN.test(lower)) return lower;
   const ascii = UNICODE_DOMAIN.test(domain) ? domainToASCII(domain) : '';
   return DOMAIN.test(ascii) ? ascii : '';
 }

@@ -2,22 +2,65 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Type } from 'typebox';
 import { NotFound } from '../errors.ts';
-import { IdempotencyHeaders, idempotencyHeader, onceForKey, sendAnswer } from '../http/idempotency.ts';
+import {
+  IdempotencyHeaders,
+  idempotencyHeader,
+  keyInUse,
+  keyReused,
+  onceForKey,
+  sendAnswer,
+} from '../http/idempotency.ts';
 import { TAGS } from '../http/openapi.ts';
-import { problem, problems, sendProblem } from '../http/problem.ts';
+import { type ProblemBody, problemOf, sendProblem } from '../http/problem.ts';
+import { EXAMPLE_ID, invalidBody, invalidJson, invalidParameter, problems } from '../http/problems.ts';
 import { ref } from '../http/schemas.ts';
 import { User, UserId } from './users.schemas.ts';
-import { createUser } from './users.ts';
+import { createUser, emailTaken, userNotFound } from './users.ts';
 
 const TutorialUser = Type.Object(
   { id: UserId, name: User.properties.name, email: User.properties.email },
-  { $id: 'TutorialUser', additionalProperties: false, description: 'A user as the tutorial shows it.' },
+  {
+    $id: 'TutorialUser',
+    additionalProperties: false,
+    description: 'A user as the tutorial shows it.',
+    examples: [{ id: 1, name: 'Ada Lovelace', email: 'ada@example.com' }],
+  },
 );
 
 const NewTutorialUser = Type.Object(
   { name: User.properties.name, email: User.properties.email },
-  { $id: 'NewTutorialUser', additionalProperties: false, description: 'A user as the tutorial creates it.' },
+  {
+    $id: 'NewTutorialUser',
+    additionalProperties: false,
+    description: 'A user as the tutorial creates it.',
+    examples: [{ name: 'Ada Lovelace', email: 'ada@example.com' }],
+  },
 );
+
+const TutorialUserCreated = Type.Object(
+  { message: Type.Literal('User created'), user: ref(TutorialUser) },
+  {
+    $id: 'TutorialUserCreated',
+    additionalProperties: false,
+    description: 'What the tutorial says of a new user.',
+    examples: [{ message: 'User created', user: { id: 1, name: 'Ada Lovelace', email: 'ada@example.com' } }],
+  },
+);
+
+const TutorialTaskStarted = Type.Object(
+  { message: Type.Literal('Task started') },
+  {
+    $id: 'TutorialTaskStarted',
+    additionalProperties: false,
+    description: 'What the tutorial says of a task.',
+    examples: [{ message: 'Task started' }],
+  },
+);
+
+/** The tutorial's own words, beside ours. */
+function tutorialNotFound(error: NotFound, instance: string): ProblemBody {
+  return { ...problemOf(error, instance), error: 'User not found' };
+}
 
 const TASK_MS = 5000;
 
@@ -26,7 +69,9 @@ const TASK_MS = 5000;
  * `GET /users`, is the list that all programs use.
  */
 const tutorial: FastifyPluginAsyncTypebox = async (app) => {
-  for (const schema of [TutorialUser, NewTutorialUser]) app.addSchema(schema);
+  for (const schema of [TutorialUser, NewTutorialUser, TutorialUserCreated, TutorialTaskStarted]) {
+    app.addSchema(schema);
+  }
 
   app.post(
     '/add-user',
@@ -34,16 +79,25 @@ const tutorial: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         operationId: 'tutorialAddUser',
         summary: 'Create a user, as the tutorial does',
+        description: 'The tutorial’s form of `POST /users`, with its answer: 200, and the user under `user`.',
         tags: [TAGS.tutorial.name],
         headers: IdempotencyHeaders,
         body: ref(NewTutorialUser),
         response: {
           200: {
-            ...Type.Object({ message: Type.Literal('User created'), user: ref(TutorialUser) }),
+            ...ref(TutorialUserCreated),
             description: 'The user as created',
             headers: idempotencyHeader,
           },
-          ...problems(409, 413, 415, 422),
+          ...problems(
+            invalidJson(),
+            invalidParameter('headers', '#/idempotency-key', 'must NOT have more than 255 characters'),
+            emailTaken(),
+            keyInUse(),
+            413,
+            invalidBody('#/name', 'is required'),
+            keyReused(),
+          ),
         },
       },
     },
@@ -68,9 +122,17 @@ const tutorial: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         operationId: 'tutorialGetUser',
         summary: 'Look up a user, as the tutorial does',
+        description: 'The tutorial’s form of `GET /users/{id}`. Its 404 also says `error: "User not found"`.',
         tags: [TAGS.tutorial.name],
         params: Type.Object({ id: UserId }),
-        response: { 200: { ...ref(TutorialUser), description: 'The user' }, ...problems(404) },
+        response: {
+          200: { ...ref(TutorialUser), description: 'The user' },
+          ...problems(
+            invalidParameter('path', '#/id', 'must be integer'),
+            tutorialNotFound(userNotFound(1), EXAMPLE_ID),
+            414,
+          ),
+        },
       },
     },
     async (request, reply) => {
@@ -78,11 +140,7 @@ const tutorial: FastifyPluginAsyncTypebox = async (app) => {
         return await app.getUser(request.params.id);
       } catch (error) {
         if (!(error instanceof NotFound)) throw error;
-        // The tutorial's own words, beside ours.
-        return sendProblem(reply, {
-          ...problem(404, error.message, request.id, error.code),
-          error: 'User not found',
-        });
+        return sendProblem(reply, tutorialNotFound(error, request.id));
       }
     },
   );
@@ -92,13 +150,12 @@ const tutorial: FastifyPluginAsyncTypebox = async (app) => {
     {
       schema: {
         operationId: 'tutorialStartTask',
-        summary: 'Start a task that waits 5 seconds in the background and logs its end',
+        summary: 'Start a background task',
+        description:
+          'Answers at once. The task waits 5 seconds beside the requests, then logs `Background task completed`.',
         tags: [TAGS.tutorial.name],
         response: {
-          200: {
-            ...Type.Object({ message: Type.Literal('Task started') }),
-            description: 'It has been started',
-          },
+          200: { ...ref(TutorialTaskStarted), description: 'It has been started' },
           ...problems(),
         },
       },

@@ -5,7 +5,8 @@ export type Attributes = Record<string, unknown>;
 /**
  * A person in the directory. `nameKey` and `emailKey` are what names and emails are compared, filtered and sorted by
  * (see `keys.ts`): computed in TypeScript, so that both databases agree, and ordered by code point on both
- * (`collate "C"` in the PostgreSQL migration, which SQLite's BINARY equals).
+ * (`collate "C"` in the PostgreSQL migration, which SQLite's BINARY equals). `searchKey` is what a search looks
+ * through by trigrams (pg_trgm on PostgreSQL, a table of FTS5 in SQLite's migration).
  *
  * `attributes` is `json`, not `jsonb`: the text given is the text kept, whatever the order of its members.
  */
@@ -15,6 +16,10 @@ const UserSchema = defineEntity({
   indexes: [
     { name: 'users_name_key_id', properties: ['nameKey', 'id'] },
     { name: 'users_created_at_id', properties: ['createdAt', 'id'] },
+    {
+      name: 'users_search',
+      expression: 'create index users_search on users using gin (search_key gin_trgm_ops)',
+    },
   ],
   properties: {
     id: p.integer().primary(),
@@ -22,6 +27,7 @@ const UserSchema = defineEntity({
     nameKey: p.text().ignoreSchemaChanges('collation'),
     email: p.text(),
     emailKey: p.text().unique('users_email_key_unique').ignoreSchemaChanges('collation'),
+    searchKey: p.text().ignoreSchemaChanges('collation'),
     attributes: p.json<Attributes>().columnType('json'),
     version: p.integer(),
     createdAt: p.datetime(3),

@@ -1,30 +1,38 @@
 import type { FastifyPluginAsyncTypebox, TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import { Type } from 'typebox';
-import { etagOf, isNotModified, readPreconditions } from '../http/conditional.ts';
+import {
+  ConditionalHeaders,
+  etagHeader,
+  etagOf,
+  isNotModified,
+  readPreconditions,
+  versionMismatch,
+} from '../http/conditional.ts';
 import { readJsonBody } from '../http/edge.ts';
-import { IdempotencyHeaders, idempotencyHeader, onceForKey, sendAnswer } from '../http/idempotency.ts';
+import {
+  IdempotencyHeaders,
+  idempotencyHeader,
+  keyInUse,
+  keyReused,
+  onceForKey,
+  sendAnswer,
+} from '../http/idempotency.ts';
 import { TAGS } from '../http/openapi.ts';
-import { linkHeader, linkNext } from '../http/paging.ts';
-import { problems } from '../http/problem.ts';
-import { ref } from '../http/schemas.ts';
+import { badCursor, linkHeader, linkNext } from '../http/paging.ts';
+import { acceptPatch, invalidBody, invalidJson, invalidParameter, problems } from '../http/problems.ts';
+import { locationHeader, ref } from '../http/schemas.ts';
 import { listUsers } from './list.ts';
-import { ListUsersQuery, NewUser, User, UserId, UserPatch } from './users.schemas.ts';
-import { createUser, deleteUser, updateUser } from './users.ts';
+import { exampleUser, ListUsersQuery, NewUser, User, UserId, UserPatch } from './users.schemas.ts';
+import { createUser, deleteUser, emailTaken, updateUser, userNotFound } from './users.ts';
 
 const UserParams = Type.Object({ id: UserId });
 
-const etagHeader = { ETag: { type: 'string', description: 'a strong entity tag (RFC 9110 §8.8.3)' } };
-
-const ConditionalHeaders = Type.Object({
-  'if-match': Type.Optional(
-    Type.String({ description: 'only if the ETag is one of these (RFC 9110 §13.1.1)', examples: ['"1"'] }),
-  ),
-  'if-none-match': Type.Optional(
-    Type.String({ description: 'only if the ETag is none of these (RFC 9110 §13.1.2)' }),
-  ),
-});
-
 const MERGE_PATCH = 'application/merge-patch+json';
+const PATCH_TYPES = [MERGE_PATCH, 'application/json'];
+
+/** What a route that names one user may refuse, besides what its own work does. */
+const refusedId = [invalidParameter('path', '#/id', 'must be integer'), userNotFound(1), 414] as const;
+const refusedVersion = versionMismatch(['"1"'], '"2"');
 
 const users: FastifyPluginAsyncTypebox = async (app) => {
   for (const schema of [User, NewUser, UserPatch]) app.addSchema(schema);
@@ -35,6 +43,9 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         operationId: 'createUser',
         summary: 'Create a user',
+        description:
+          'The email must be free. With an `Idempotency-Key` the request may be repeated until an answer ' +
+          'arrives: it creates one user, and every success is the same answer.',
         tags: [TAGS.users.name],
         headers: IdempotencyHeaders,
         body: ref(NewUser),
@@ -43,12 +54,20 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
             ...ref(User),
             description: 'The user as created',
             headers: {
-              Location: { type: 'string', description: 'where the user is' },
+              ...locationHeader('/users/1'),
               ...etagHeader,
               ...idempotencyHeader,
             },
           },
-          ...problems(409, 413, 415, 422),
+          ...problems(
+            invalidJson(),
+            invalidParameter('headers', '#/idempotency-key', 'must NOT have more than 255 characters'),
+            emailTaken(),
+            keyInUse(),
+            413,
+            invalidBody('#/name', 'is required'),
+            keyReused(),
+          ),
         },
       },
     },
@@ -69,11 +88,17 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         operationId: 'listUsers',
         summary: 'List users, page by page',
+        description:
+          'Follow the `Link` header until there is none. A user that is there throughout is seen exactly once, ' +
+          'whatever is created, changed or deleted meanwhile. This is also the tutorial’s `GET /users`.',
         tags: [TAGS.users.name],
         querystring: ListUsersQuery,
         response: {
           200: { type: 'array', items: ref(User), description: 'One page', headers: linkHeader },
-          ...problems(),
+          ...problems(
+            invalidParameter('query', '#/limit', 'must be <= 1000'),
+            badCursor('belongs to a list with another sort or filter'),
+          ),
         },
       },
     },
@@ -90,6 +115,8 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         operationId: 'getUser',
         summary: 'Look up a user',
+        description:
+          'With the `ETag` of an earlier answer in `If-None-Match`, a user who has not changed is a 304.',
         tags: [TAGS.users.name],
         params: UserParams,
         headers: ConditionalHeaders,
@@ -97,18 +124,19 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
           200: { ...ref(User), description: 'The user', headers: etagHeader },
           304: {
             type: 'null',
-            description: 'Not modified since the ETag in If-None-Match',
+            description: 'Still as in the answer whose `ETag` the request names in `If-None-Match`; no body',
             headers: etagHeader,
           },
-          ...problems(404, 412),
+          ...problems(...refusedId, refusedVersion, { status: 412, headers: etagHeader }),
         },
       },
     },
     async (request, reply) => {
+      const preconditions = readPreconditions(request);
       const user = await app.getUser(request.params.id);
       const etag = etagOf(user);
       reply.header('etag', etag);
-      if (isNotModified(readPreconditions(request), etag)) return reply.code(304).send(null);
+      if (isNotModified(preconditions, etag)) return reply.code(304).send(undefined as never);
       return user;
     },
   );
@@ -119,10 +147,14 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
       schema: {
         operationId: 'deleteUser',
         summary: 'Delete a user',
+        description: 'For good. With `If-Match`, only the version that the caller has seen.',
         tags: [TAGS.users.name],
         params: UserParams,
         headers: ConditionalHeaders,
-        response: { 204: { type: 'null', description: 'The user is gone' }, ...problems(404, 412) },
+        response: {
+          204: { type: 'null', description: 'The user is gone; no body' },
+          ...problems(...refusedId, refusedVersion, 413),
+        },
       },
     },
     async (request, reply) => {
@@ -138,18 +170,41 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
     scope.withTypeProvider<TypeBoxTypeProvider>().patch(
       '/users/:id',
       {
-        config: { accepts: `${MERGE_PATCH}, application/json` },
+        config: { accepts: PATCH_TYPES.join(', ') },
         schema: {
           operationId: 'updateUser',
           summary: 'Change a user by a merge patch',
+          description:
+            'What the patch does not name stays as it is; `null` removes an attribute. With `If-Match`, only the ' +
+            'version that the caller has seen: of two who change it at once, one gets a 412. A patch that changes ' +
+            'nothing leaves the version as it is.',
           tags: [TAGS.users.name],
-          consumes: [MERGE_PATCH, 'application/json'],
+          consumes: PATCH_TYPES,
           params: UserParams,
           headers: ConditionalHeaders,
           body: ref(UserPatch),
           response: {
-            200: { ...ref(User), description: 'The user as it is now', headers: etagHeader },
-            ...problems(404, 409, 412, 413, 415, 422),
+            200: {
+              ...ref(User),
+              description: 'The user as it is now',
+              headers: etagHeader,
+              example: {
+                ...exampleUser,
+                name: 'Ada King',
+                attributes: { team: 'analysis' },
+                version: 2,
+                updatedAt: '2026-03-02T16:05:12.480Z',
+              },
+            },
+            ...problems(
+              acceptPatch(PATCH_TYPES.join(', ')),
+              invalidJson(),
+              ...refusedId,
+              emailTaken(),
+              refusedVersion,
+              413,
+              invalidBody('#/nickname', 'is not known here'),
+            ),
           },
         },
       },

@@ -27,15 +27,25 @@ const Attributes = Type.Unsafe<AttributeValues>({
   additionalProperties: true,
   'x-maxBytes': MAX_ATTRIBUTES_BYTES,
   description: 'anything else worth knowing, as a JSON object of at most 16 KiB (UTF-8, without spaces)',
-  examples: [{ team: 'engines' }],
+  examples: [{ team: 'engines', desk: 12 }],
 });
 
 export const UserId = Type.Integer({
   minimum: 1,
   maximum: Number.MAX_SAFE_INTEGER,
   description: 'the number of a user',
-  examples: [7],
+  examples: [1],
 });
+
+export const exampleUser = {
+  id: 1,
+  name: 'Ada Lovelace',
+  email: 'ada@example.com',
+  attributes: { team: 'engines', desk: 12 },
+  version: 1,
+  createdAt: '2026-01-15T09:30:00.000Z',
+  updatedAt: '2026-01-15T09:30:00.000Z',
+};
 
 export const User = Type.Object(
   {
@@ -48,16 +58,39 @@ export const User = Type.Object(
       description: 'rises by one with each change; the `ETag` is made of it',
       examples: [1],
     }),
-    createdAt: Type.Unsafe<Date>({ type: 'string', format: 'date-time', description: 'RFC 3339, UTC' }),
-    updatedAt: Type.Unsafe<Date>({ type: 'string', format: 'date-time', description: 'RFC 3339, UTC' }),
+    createdAt: Type.Unsafe<Date>({
+      type: 'string',
+      format: 'date-time',
+      description: 'when it was created: RFC 3339, UTC, to the millisecond',
+      examples: [exampleUser.createdAt],
+    }),
+    updatedAt: Type.Unsafe<Date>({
+      type: 'string',
+      format: 'date-time',
+      description: 'when it was last changed: RFC 3339, UTC, to the millisecond',
+      examples: [exampleUser.createdAt],
+    }),
   },
-  { $id: 'User', additionalProperties: false, description: 'A person in the directory.' },
+  {
+    $id: 'User',
+    additionalProperties: false,
+    description: 'A person in the directory.',
+    examples: [exampleUser],
+  },
 );
 export type User = Static<typeof User>;
 
 export const NewUser = Type.Object(
   { name: Name, email: Email, attributes: Type.Optional(Attributes) },
-  { $id: 'NewUser', additionalProperties: false, description: 'A person to be created.' },
+  {
+    $id: 'NewUser',
+    additionalProperties: false,
+    description: 'A person to be created.',
+    examples: [
+      { name: 'Ada Lovelace', email: 'ada@example.com', attributes: { team: 'engines', desk: 12 } },
+      { name: 'Charles Babbage', email: 'charles@example.com' },
+    ],
+  },
 );
 export type NewUser = Static<typeof NewUser>;
 
@@ -71,11 +104,16 @@ export const UserPatch = Type.Object(
         additionalProperties: true,
         description:
           'merged into the present attributes, member by member; `null` removes a member, or all of them',
-        examples: [{ team: 'engines', desk: null }],
+        examples: [{ team: 'analysis', desk: null }],
       }),
     ),
   },
-  { $id: 'UserPatch', additionalProperties: false, description: 'A JSON Merge Patch (RFC 7396) for a user.' },
+  {
+    $id: 'UserPatch',
+    additionalProperties: false,
+    description: 'A JSON Merge Patch (RFC 7396) for a user: what is not named stays as it is.',
+    examples: [{ name: 'Ada King', attributes: { team: 'analysis', desk: null } }],
+  },
 );
 export type UserPatch = Static<typeof UserPatch>;
 
@@ -95,16 +133,34 @@ export const UserFilter = {
       description: 'only users with this whole name, regardless of letter case and Unicode form',
     }),
   ),
+  q: Type.Optional(
+    Type.String({
+      minLength: 3,
+      maxLength: 100,
+      pattern: '^[^\\p{Cc}]*$',
+      description:
+        'only users in whose name or email this stands, in any part, regardless of letter case and Unicode form; at least 3 characters',
+      examples: ['love'],
+    }),
+  ),
 };
 
 export const ListUsersQuery = Type.Object(
   {
-    limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100, description: 'users on a page, 1–1000' }),
+    limit: Type.Integer({
+      minimum: 1,
+      maximum: 1000,
+      default: 100,
+      description: 'the most users on a page, 1–1000',
+      examples: [2],
+    }),
     after: Type.Optional(
       Type.String({
         minLength: 1,
         maxLength: 1000,
-        description: 'the cursor of the page before, from its `Link` header',
+        description:
+          'the cursor of the page before, from its `Link` header; it fits that sort and filter only',
+        examples: ['WyJudmdoRkZybSIsMiwyXQ'],
       }),
     ),
     sort: Type.Unsafe<UserSort>({
@@ -113,6 +169,7 @@ export const ListUsersQuery = Type.Object(
       default: 'id',
       description:
         'what to sort by, `-` before it for descending; names and emails by code point, regardless of letter case',
+      examples: ['-createdAt'],
     }),
     ...UserFilter,
   },

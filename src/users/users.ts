@@ -5,7 +5,7 @@ import { Conflict, Invalid, NotFound } from '../errors.ts';
 import { etagOf, type Preconditions, requirePreconditions } from '../http/conditional.ts';
 import { mergePatch } from '../http/merge-patch.ts';
 import { jsonBytes } from '../http/validation.ts';
-import { emailKey, nameKey } from './keys.ts';
+import { emailKey, nameKey, searchKey } from './keys.ts';
 import { type Attributes, User } from './user.entity.ts';
 import {
   MAX_ATTRIBUTES_BYTES,
@@ -61,22 +61,18 @@ export async function findUsers(
  * @throws {Conflict} `email-taken`
  */
 export async function createUser(tx: Tx, input: NewUser): Promise<UserView> {
-  const key = emailKey(input.email);
-  await requireFreeEmail(tx, key);
   const now = new Date();
-  const user = tx.em.create(User, {
+  const user = {
     name: input.name,
-    nameKey: nameKey(input.name),
     email: input.email,
-    emailKey: key,
     attributes: input.attributes ?? {},
     version: 1,
     createdAt: now,
     updatedAt: now,
-  });
-  tx.em.persist(user);
-  await flushUsers(tx);
-  return viewOf(user);
+  };
+  const id = await tx.insert(User, 'emailKey', { ...user, ...keysOf(input) });
+  if (id === undefined) throw emailTaken();
+  return { id, ...user };
 }
 
 /**
@@ -91,7 +87,7 @@ export async function updateUser(
 ): Promise<UserView> {
   const newEmailKey = patch.email === undefined ? undefined : emailKey(patch.email);
   const owner = newEmailKey === undefined ? undefined : await tx.find(User, 'emailKey', newEmailKey);
-  const user = await findForUpdate(tx, id);
+  const user = presentUser(tx, await findForUpdate(tx, id), id);
   requirePreconditions(preconditions, etagOf(user));
   if (owner !== undefined && owner !== user) throw emailTaken();
 
@@ -106,9 +102,7 @@ export async function updateUser(
   ) {
     return before;
   }
-  Object.assign(user, next, {
-    nameKey: nameKey(next.name),
-    emailKey: emailKey(next.email),
+  Object.assign(user, next, keysOf(next), {
     version: user.version + 1,
     updatedAt: new Date(),
   });
@@ -120,7 +114,7 @@ export async function updateUser(
 
 /** @throws {NotFound} | {PreconditionFailed} */
 export async function deleteUser(tx: Tx, id: number, preconditions: Preconditions = {}): Promise<void> {
-  const user = await findForUpdate(tx, id);
+  const user = presentUser(tx, await findForUpdate(tx, id), id);
   requirePreconditions(preconditions, etagOf(user));
   tx.em.remove(user);
   await tx.flush();
@@ -133,16 +127,17 @@ export function userNotFound(id: number): NotFound {
 /** The largest id either database can hold. A larger one is well-formed and belongs to nobody. */
 const MAX_ID = 2 ** 31 - 1;
 
-async function findForUpdate(tx: Tx, id: number): Promise<User> {
-  const user = id <= MAX_ID ? await tx.find(User, 'id', id) : undefined;
-  // A delete in the same transaction, before this one in order, is not written yet.
-  if (user === undefined || tx.em.getUnitOfWork().getRemoveStack().has(user)) throw userNotFound(id);
-  return user;
+function findForUpdate(tx: Tx, id: number): Promise<User | undefined> {
+  return id <= MAX_ID ? tx.find(User, 'id', id) : Promise.resolve(undefined);
 }
 
-/** Refuses the usual case before anything is written; the unique index decides when two come at once. */
-async function requireFreeEmail(tx: Tx, key: string): Promise<void> {
-  if ((await tx.find(User, 'emailKey', key)) !== undefined) throw emailTaken();
+/**
+ * To be asked right before the change, without an await between: a delete in the same transaction, before this write
+ * in order, is not in the database yet.
+ */
+function presentUser(tx: Tx, user: User | undefined, id: number): User {
+  if (user === undefined || tx.em.getUnitOfWork().getRemoveStack().has(user)) throw userNotFound(id);
+  return user;
 }
 
 async function flushUsers(tx: Tx): Promise<void> {
@@ -153,7 +148,7 @@ async function flushUsers(tx: Tx): Promise<void> {
   }
 }
 
-function emailTaken(): Conflict {
+export function emailTaken(): Conflict {
   return new Conflict('email-taken', 'Another user has this email.');
 }
 
@@ -173,6 +168,10 @@ function requireAttributesFit(attributes: Attributes): void {
       { in: 'body', pointer: '#/attributes', detail },
     ]);
   }
+}
+
+function keysOf({ name, email }: Pick<UserView, 'name' | 'email'>) {
+  return { nameKey: nameKey(name), emailKey: emailKey(email), searchKey: searchKey(name, email) };
 }
 
 function viewOf(user: User): UserView {

@@ -119,7 +119,8 @@ async function findPrograms(): Promise<string> {
   const copy = join(tmpdir(), `muster-postgres-programs-${version}`);
   if (!(await stat(copy).catch(() => undefined))) {
     const draft = await mkdtemp(`${copy}-`);
-    await cp(native, draft, { recursive: true });
+    // Links as they are: they would come to point back into the checkout.
+    await cp(native, draft, { recursive: true, verbatimSymlinks: true });
     await restoreLinks(draft);
     await run('chmod', ['-R', 'a+rX', draft]);
     await rename(draft, copy).catch(() => rm(draft, { recursive: true }));

@@ -2,7 +2,7 @@ import { and, asc, eq, getTableColumns, gt, sql } from 'drizzle-orm';
 import { drizzle } from 'drizzle-orm/node-postgres';
 import { integer, json, pgTable, serial, text, timestamp } from 'drizzle-orm/pg-core';
 import pg from 'pg';
-import { type Attributes, mergePatch, type Store } from '../api.ts';
+import { type Attributes, keysOf, mergePatch, type Store } from '../api.ts';
 import { environment } from '../environment.ts';
 
 const users = pgTable('users', {
@@ -11,12 +11,13 @@ const users = pgTable('users', {
   nameKey: text('name_key').notNull(),
   email: text().notNull(),
   emailKey: text('email_key').notNull().unique(),
+  searchKey: text('search_key').notNull(),
   attributes: json().$type<Attributes>().notNull(),
   version: integer().notNull(),
   createdAt: timestamp('created_at', { withTimezone: true, precision: 3 }).notNull(),
   updatedAt: timestamp('updated_at', { withTimezone: true, precision: 3 }).notNull(),
 });
-const { nameKey: _nameKey, emailKey: _emailKey, ...columns } = getTableColumns(users);
+const { nameKey: _nameKey, emailKey: _emailKey, searchKey: _searchKey, ...columns } = getTableColumns(users);
 
 const UNIQUE_VIOLATION = '23505';
 
@@ -43,6 +44,7 @@ export function openStore(): Store {
       nameKey: placeholder('nameKey'),
       email: placeholder('email'),
       emailKey: placeholder('emailKey'),
+      searchKey: placeholder('searchKey'),
       attributes: placeholder('attributes'),
       version: 1,
       createdAt: placeholder('now'),
@@ -65,7 +67,7 @@ export function openStore(): Store {
     find: async (id) => (await find.execute({ id }))[0],
     list: (limit, after) => list.execute({ limit, after }),
     async create({ name, email, attributes = {} }) {
-      const keys = { nameKey: name.toLowerCase(), emailKey: email.toLowerCase() };
+      const keys = keysOf(name, email);
       try {
         return (await insert.execute({ name, email, ...keys, attributes, now: new Date() }))[0];
       } catch (error) {

@@ -2,7 +2,7 @@ import Database from 'better-sqlite3';
 import { and, asc, eq, getTableColumns, gt, sql } from 'drizzle-orm';
 import { drizzle } from 'drizzle-orm/better-sqlite3';
 import { integer, sqliteTable, text } from 'drizzle-orm/sqlite-core';
-import { type Attributes, mergePatch, type Store } from '../api.ts';
+import { type Attributes, keysOf, mergePatch, type Store } from '../api.ts';
 import { environment, requireDurable, SQLITE_PRAGMAS } from '../environment.ts';
 
 const users = sqliteTable('users', {
@@ -11,12 +11,13 @@ const users = sqliteTable('users', {
   nameKey: text('name_key').notNull(),
   email: text().notNull(),
   emailKey: text('email_key').notNull().unique(),
+  searchKey: text('search_key').notNull(),
   attributes: text({ mode: 'json' }).$type<Attributes>().notNull(),
   version: integer().notNull(),
   createdAt: integer('created_at', { mode: 'timestamp_ms' }).notNull(),
   updatedAt: integer('updated_at', { mode: 'timestamp_ms' }).notNull(),
 });
-const { nameKey: _nameKey, emailKey: _emailKey, ...columns } = getTableColumns(users);
+const { nameKey: _nameKey, emailKey: _emailKey, searchKey: _searchKey, ...columns } = getTableColumns(users);
 
 export function openStore(): Store {
   const client = new Database(environment.sqlitePath);
@@ -47,6 +48,7 @@ export function openStore(): Store {
       nameKey: placeholder('nameKey'),
       email: placeholder('email'),
       emailKey: placeholder('emailKey'),
+      searchKey: placeholder('searchKey'),
       attributes: placeholder('attributes'),
       version: 1,
       createdAt: placeholder('now'),
@@ -69,7 +71,7 @@ export function openStore(): Store {
     find: (id) => find.get({ id }),
     list: (limit, after) => list.all({ limit, after }),
     create({ name, email, attributes = {} }) {
-      const keys = { nameKey: name.toLowerCase(), emailKey: email.toLowerCase() };
+      const keys = keysOf(name, email);
       try {
         return insert.get({ name, email, ...keys, attributes, now: new Date() });
       } catch (error) {

@@ -1,6 +1,6 @@
 import { LockMode, UniqueConstraintViolationException } from '@mikro-orm/core';
 import type { SqlEntityManager } from '@mikro-orm/sql';
-import { mergePatch, type Store } from '../api.ts';
+import { keysOf, mergePatch, type Store } from '../api.ts';
 import { environment, requireDurable, SQLITE_PRAGMAS } from '../environment.ts';
 import { serve } from '../fastify-app.ts';
 import { User } from './user.entity.ts';
@@ -36,9 +36,8 @@ const store: Store = {
     const now = new Date();
     const user = em.create(User, {
       name,
-      nameKey: name.toLowerCase(),
       email,
-      emailKey: email.toLowerCase(),
+      ...keysOf(name, email),
       attributes,
       version: 1,
       createdAt: now,

@@ -10,6 +10,7 @@ const UserSchema = defineEntity({
     nameKey: p.text(),
     email: p.text(),
     emailKey: p.text().unique(),
+    searchKey: p.text(),
     attributes: p.json<Attributes>().columnType('json'),
     version: p.integer(),
     createdAt: p.datetime(3),

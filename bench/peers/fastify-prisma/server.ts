@@ -1,4 +1,4 @@
-import { mergePatch, type Store, type User } from '../api.ts';
+import { keysOf, mergePatch, type Store, type User } from '../api.ts';
 import { environment, requireDurable, SQLITE_PRAGMAS } from '../environment.ts';
 import { serve } from '../fastify-app.ts';
 
@@ -17,7 +17,7 @@ interface Client {
 }
 type ClientClass = new (options: { adapter: unknown }) => Client;
 
-const HIDDEN = { nameKey: true, emailKey: true } as const;
+const HIDDEN = { nameKey: true, emailKey: true, searchKey: true } as const;
 const UNIQUE_VIOLATION = 'P2002';
 const NO_SUCH_RECORD = 'P2025';
 
@@ -58,7 +58,7 @@ const store: Store = {
     prisma.user.findMany({ where: { id: { gt: after } }, orderBy: { id: 'asc' }, take: limit, omit: HIDDEN }),
   async create({ name, email, attributes = {} }) {
     const now = new Date();
-    const keys = { nameKey: name.toLowerCase(), emailKey: email.toLowerCase() };
+    const keys = keysOf(name, email);
     const data = { name, email, ...keys, attributes, version: 1, createdAt: now, updatedAt: now };
     try {
       return await prisma.user.create({ data, omit: HIDDEN });

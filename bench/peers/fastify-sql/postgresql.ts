@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { mergePatch, type Store, type User } from '../api.ts';
+import { keysOf, mergePatch, type Store, type User } from '../api.ts';
 import { environment } from '../environment.ts';
 
 const COLUMNS = 'id, name, email, attributes, version, created_at as "createdAt", updated_at as "updatedAt"';
@@ -9,8 +9,8 @@ const find = { name: 'find', text: `select ${COLUMNS} from users where id = $1` 
 const list = { name: 'list', text: `select ${COLUMNS} from users where id > $1 order by id limit $2` };
 const insert = {
   name: 'insert',
-  text: `insert into users (name, name_key, email, email_key, attributes, version, created_at, updated_at)
-         values ($1, $2, $3, $4, $5, 1, $6, $6) returning ${COLUMNS}`,
+  text: `insert into users (name, name_key, email, email_key, search_key, attributes, version, created_at, updated_at)
+         values ($1, $2, $3, $4, $5, $6, 1, $7, $7) returning ${COLUMNS}`,
 };
 const update = {
   name: 'update',
@@ -29,7 +29,8 @@ export function openStore(): Store {
     find: async (id) => (await rows(find, [id]))[0],
     list: (limit, after) => rows(list, [after, limit]),
     async create({ name, email, attributes = {} }) {
-      const values = [name, name.toLowerCase(), email, email.toLowerCase(), attributes, new Date()];
+      const { nameKey, emailKey, searchKey } = keysOf(name, email);
+      const values = [name, nameKey, email, emailKey, searchKey, attributes, new Date()];
       try {
         return (await rows(insert, values))[0];
       } catch (error) {

@@ -1,5 +1,5 @@
 import Database from 'better-sqlite3';
-import type { Store, User } from '../api.ts';
+import { keysOf, type Store, type User } from '../api.ts';
 import { environment, requireDurable, SQLITE_PRAGMAS } from '../environment.ts';
 
 interface Row {
@@ -23,9 +23,9 @@ export function openStore(): Store {
   const list = db.prepare<[number, number], Row>(
     `select ${COLUMNS} from users where id > ? order by id limit ?`,
   );
-  const insert = db.prepare<[string, string, string, string, string, number, number], Row>(
-    `insert into users (name, name_key, email, email_key, attributes, version, created_at, updated_at)
-     values (?, ?, ?, ?, ?, 1, ?, ?) returning ${COLUMNS}`,
+  const insert = db.prepare<[string, string, string, string, string, string, number, number], Row>(
+    `insert into users (name, name_key, email, email_key, search_key, attributes, version, created_at, updated_at)
+     values (?, ?, ?, ?, ?, ?, 1, ?, ?) returning ${COLUMNS}`,
   );
   // json_patch is RFC 7396: one statement, and nothing to read first.
   const patch = db.prepare<[string, number, number], Row>(
@@ -38,9 +38,11 @@ export function openStore(): Store {
     list: (limit, after) => list.all(after, limit).map(userOfRow),
     create({ name, email, attributes = {} }) {
       const now = Date.now();
-      const [nameKey, emailKey] = [name.toLowerCase(), email.toLowerCase()];
+      const { nameKey, emailKey, searchKey } = keysOf(name, email);
       try {
-        return userOf(insert.get(name, nameKey, email, emailKey, JSON.stringify(attributes), now, now));
+        return userOf(
+          insert.get(name, nameKey, email, emailKey, searchKey, JSON.stringify(attributes), now, now),
+        );
       } catch (error) {
         if (error instanceof Database.SqliteError && error.code === 'SQLITE_CONSTRAINT_UNIQUE')
           return undefined;

@@ -8,6 +8,7 @@ export class User {
   declare nameKey: string;
   declare email: string;
   declare emailKey: string;
+  declare searchKey: string;
   declare attributes: Attributes;
   declare version: number;
   declare createdAt: Date;
@@ -37,6 +38,7 @@ export const UserSchema = new EntitySchema<User>({
     nameKey: { name: 'name_key', type: 'text', select: false },
     email: { type: 'text' },
     emailKey: { name: 'email_key', type: 'text', unique: true, select: false },
+    searchKey: { name: 'search_key', type: 'text', select: false },
     attributes: { type: onSqlite ? 'simple-json' : 'json' },
     version: { type: 'integer' },
     createdAt: date('created_at'),

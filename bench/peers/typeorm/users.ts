@@ -1,5 +1,5 @@
 import { MoreThan, QueryFailedError, type Repository } from 'typeorm';
-import { type Attributes, mergePatch, type NewUser } from '../api.ts';
+import { type Attributes, keysOf, mergePatch, type NewUser } from '../api.ts';
 import type { User } from './user.entity.ts';
 
 /** The four works with a repository. `insert` and `update`, which TypeORM's page on performance prefers to `save`. */
@@ -22,7 +22,7 @@ export class Users {
   async create({ name, email, attributes = {} }: NewUser) {
     const now = new Date();
     const user = { name, email, attributes, version: 1, createdAt: now, updatedAt: now };
-    const keys = { nameKey: name.toLowerCase(), emailKey: email.toLowerCase() };
+    const keys = keysOf(name, email);
     try {
       const { identifiers } = await this.#repository.insert({ ...user, ...keys } as never);
       return { id: identifiers[0]?.id as number, ...user };

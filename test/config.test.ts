@@ -1,0 +1,50 @@
+import t from 'tap';
+import { loadConfig, SETTINGS } from '../src/config.ts';
+import { failService } from './support/service.ts';
+
+t.test('without a single variable every setting has its default', async (t) => {
+  t.match(loadConfig({}), {
+    databaseUrl: 'sqlite:./data/muster.db',
+    host: '127.0.0.1',
+    port: 3000,
+    logLevel: 'info',
+    shutdownTimeoutMs: 10_000,
+  });
+  t.equal(loadConfig({ PORT: '' }).port, 3000, 'an empty one counts as none');
+  t.equal(loadConfig({ PORT: '8080' }).port, 8080);
+});
+
+t.test('a value that cannot be used is named with what was given and what is allowed', async (t) => {
+  const wrong: Record<string, string[]> = {
+    DATABASE_URL: ['mysql://x', 'sqlite:', 'muster.db'],
+    DATABASE_POOL_MAX: ['0', '1.5', 'many'],
+    HOST: ['a b', 'http://x'],
+    PORT: ['-1', '65536', '0x50', '80 ', '1e3', 'http'],
+    LOG_LEVEL: ['INFO', 'verbose'],
+    MAX_CONNECTIONS: ['0', '-5'],
+    REQUEST_TIMEOUT_MS: ['10', '30s'],
+    SHUTDOWN_TIMEOUT_MS: ['', '1', 'never'].slice(1),
+  };
+  t.strictSame(Object.keys(wrong), Object.keys(SETTINGS), 'every variable is tried');
+  for (const [name, values] of Object.entries(wrong)) {
+    for (const value of values) {
+      t.throws(() => loadConfig({ [name]: value }), {
+        message: `${name}=${JSON.stringify(value)} cannot be used: allowed is`,
+      });
+    }
+  }
+  t.throws(
+    () => loadConfig({ DATABASE_URL: 'mysql://root:hush@db/x' }),
+    { message: /^((?!hush).)*$/ },
+    'no password is shown',
+  );
+});
+
+t.test('a wrong value stops the start with one line', async (t) => {
+  const { code, output } = await failService(t, { DATABASE_URL: 'sqlite::memory:', PORT: 'eighty' });
+  t.equal(code, 1);
+  t.equal(
+    output,
+    'Muster does not start: PORT="eighty" cannot be used: allowed is a whole number from 0 to 65535; 0 takes any free port\n',
+  );
+});

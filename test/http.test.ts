@@ -1,0 +1,183 @@
+import { connect } from 'node:net';
+import Fastify from 'fastify';
+import t, { type Test } from 'tap';
+import db from '../src/db/plugin.ts';
+import { entities } from '../src/entities.ts';
+import { startApp } from './support/app.ts';
+import { checkAnswer, fetch } from './support/fetch.ts';
+
+/** Sends bytes over a socket and gives all that comes back until the server ends it. */
+async function raw(port: number, ...chunks: string[]): Promise<string> {
+  const socket = connect(port, '127.0.0.1');
+  let received = '';
+  socket.on('data', (chunk) => {
+    received += chunk.toString('latin1');
+  });
+  for (const chunk of chunks) socket.write(chunk, 'latin1');
+  await new Promise((resolve) => socket.once('close', resolve));
+  return received;
+}
+
+async function listening(t: Test, overrides = {}) {
+  const muster = await startApp(t, 'sqlite', overrides);
+  await muster.app.listen({ host: '127.0.0.1', port: 0 });
+  const address = muster.app.server.address();
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return { ...muster, port: address.port, base: `http://127.0.0.1:${address.port}` };
+}
+
+t.test('a wrong method is a 405 that says which are right', async (t) => {
+  const { request } = await startApp(t, 'sqlite');
+  for (const [method, url, allow] of [
+    ['PUT', '/users/1', 'DELETE, GET, HEAD, OPTIONS, PATCH'],
+    ['DELETE', '/users', 'GET, HEAD, OPTIONS, POST'],
+    ['GET', '/add-user', 'OPTIONS, POST'],
+    ['POST', '/start-task', 'GET, HEAD, OPTIONS'],
+    ['POST', '/user/7', 'GET, HEAD, OPTIONS'],
+    ['POST', '/openapi.json', 'GET, HEAD, OPTIONS'],
+  ] as const) {
+    const answer = await request(method, url, {
+      body: 'not JSON',
+      headers: { 'content-type': 'text/plain' },
+    });
+    t.equal(answer.status, 405, `${method} ${url}`);
+    t.equal(answer.headers.allow, allow);
+    t.match(answer.headers['content-type'], /^application\/problem\+json/);
+  }
+  const options = await request('OPTIONS', '/users');
+  t.equal(options.status, 204);
+  t.equal(options.headers.allow, 'GET, HEAD, OPTIONS, POST');
+});
+
+t.test('unknown routes and unreadable paths are problem documents', async (t) => {
+  const { request } = await startApp(t, 'sqlite');
+  for (const [url, status] of [
+    ['/nothing', 404],
+    ['/users/', 400],
+    ['/users/1/2', 404],
+    ['/users/%', 400],
+    ['/users/%ff', 400],
+    ['/users/%00', 400],
+    ['/users?name=%ed%a0%80', 400],
+    ['/users?name=a%00', 400],
+    [`/users/${'1'.repeat(200)}`, 414],
+  ] as const) {
+    const answer = await request('GET', url);
+    t.equal(answer.status, status, url);
+    t.match(answer.headers['content-type'], /^application\/problem\+json/, url);
+    t.match(answer.json(), { type: String, title: String, status, detail: String, instance: String }, url);
+  }
+});
+
+t.test('what is not HTTP, or not for one host, is a problem document too', async (t) => {
+  const { port } = await listening(t);
+  for (const [title, request, status] of [
+    ['no HTTP', 'hello\r\n\r\n', 400],
+    ['no Host', 'GET /users HTTP/1.1\r\nConnection: close\r\n\r\n', 400],
+    ['two Hosts', 'GET /users HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n', 400],
+    ['two lengths', 'POST /users HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n', 400],
+    [
+      'a length and chunks',
+      'POST /users HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n',
+      400,
+    ],
+    ['a header too large', `GET / HTTP/1.1\r\nHost: a\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 431],
+    [
+      'an expectation',
+      'POST /users HTTP/1.1\r\nHost: a\r\nExpect: a-miracle\r\nConnection: close\r\n\r\n',
+      417,
+    ],
+  ] as const) {
+    const answer = await raw(port, request);
+    t.match(answer, new RegExp(`^HTTP/1.1 ${status} `), title);
+    const [head = '', body = ''] = answer.split('\r\n\r\n');
+    const headers = Object.fromEntries(
+      head
+        .split('\r\n')
+        .slice(1)
+        .map((line) => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 2)]),
+    );
+    checkAnswer({ method: 'GET', url: '/unknown', statusCode: status, headers, body });
+    t.match(JSON.parse(body), { status }, title);
+  }
+});
+
+t.test('a client that sends its header drop by drop is let go', async (t) => {
+  const { port } = await listening(t, { requestTimeoutMs: 1000 });
+  const answer = await raw(port, 'GET /users HTTP/1.1\r\nHost: a\r\n', 'X-Slow: ');
+  t.match(answer, /^HTTP\/1.1 408 /);
+  const body = await raw(
+    port,
+    'POST /users HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{',
+  );
+  t.match(body, /^HTTP\/1.1 408 /, 'and so is one that never ends its body');
+});
+
+t.test('connections beyond the limit are closed at once', async (t) => {
+  const { port, base } = await listening(t, { maxConnections: 2 });
+  const held = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')];
+  await Promise.all(held.map((socket) => new Promise((resolve) => socket.once('connect', resolve))));
+  await t.rejects(fetch(`${base}/users`), 'the third');
+  for (const socket of held) socket.destroy();
+});
+
+t.test(
+  'an error nobody expected says nothing about the inside, and the log has it under the same id',
+  async (t) => {
+    const { app, request, log } = await startApp(t, 'sqlite', { logLevel: 'info' });
+    await request('POST', '/users', { json: { name: 'Secret Name', email: 'secret@example.com' } });
+    await app.orm.em.fork().execute('drop table users');
+    const answer = await request('POST', '/users', {
+      json: { name: 'Secret Name', email: 'secret@example.com' },
+    });
+    t.equal(answer.status, 500);
+    t.notMatch(answer.text, /table|select|insert|sqlite|mikro/i);
+    const { instance } = answer.json<{ instance: string }>();
+    t.ok(log.some((line) => line.level === 50 && line.reqId === instance));
+  },
+);
+
+t.test('the log says what was asked, and nothing about whom', async (t) => {
+  const { app, request, log } = await startApp(t, 'sqlite');
+  await request('POST', '/users', { json: { name: 'Secret Name', email: 'secret@example.com' } });
+  await request('POST', '/users', { json: { name: 'Secret Name', email: 'secret@example.com' } });
+  await request('GET', '/users?email=secret@example.com&name=Secret%20Name');
+  await request('GET', '/secret@example.com');
+  await request('POST', '/users', { body: '{"name":"Secret Name"' });
+  await app.orm.em.fork().execute('drop table users');
+  await request('POST', '/users', { json: { name: 'Secret Name', email: 'secret@example.com' } });
+  t.match(
+    JSON.stringify(log[0]),
+    /"reqId":"[-0-9a-f]{36}","method":"POST","route":"\/users","status":201,"ms":/,
+  );
+  const text = JSON.stringify(log);
+  t.notMatch(text, /secret/i);
+  t.notMatch(text, /127\.0\.0\.1/);
+});
+
+t.test('two services live in one process, each with its own people', async (t) => {
+  const one = await startApp(t, 'sqlite');
+  const two = await startApp(t, 'sqlite');
+  await one.request('POST', '/users', { json: { name: 'Ada', email: 'ada@example.com' } });
+  t.equal((await one.request('GET', '/users/1')).status, 200);
+  t.equal((await two.request('GET', '/users/1')).status, 404);
+  await one.app.close();
+  t.equal((await two.request('GET', '/users')).status, 200, 'and one outlives the other');
+});
+
+t.test('each request has an entity manager of its own, and one only', async (t) => {
+  const app = Fastify();
+  await app.register(db, { databaseUrl: 'sqlite::memory:', poolMax: 1, entities });
+  t.teardown(() => app.close());
+  const seen: unknown[] = [];
+  app.get('/', async (request) => {
+    seen.push(request.em, request.em);
+    return {};
+  });
+  await app.inject('/');
+  await app.inject('/');
+  t.equal(seen[0], seen[1]);
+  t.equal(seen[2], seen[3]);
+  t.not(seen[0], seen[2]);
+  t.notOk(seen.includes(app.orm.em), 'never the one they are all forked from');
+});
