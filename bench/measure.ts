@@ -26,14 +26,20 @@ export interface Turn {
   rated: Partial<Record<WorkName, Measurement & { rate: number }>>;
 }
 
+/** What the server serves from: so many users, a tag for the emails of new ones, and where the database runs. */
+export interface Directory {
+  users: number;
+  tag: string;
+  besideDatabase: boolean;
+}
+
 /** Requests a second at which two servers are compared: half of what the hand-written one does at its best. */
 export type Rates = Map<WorkName, number>;
 
 export async function takeTurn(
   server: Server,
   copy: Copy | undefined,
-  users: number,
-  tag: string,
+  { users, tag }: Omit<Directory, 'besideDatabase'>,
   options: Options,
   rates: Rates,
 ): Promise<Turn> {
@@ -51,9 +57,11 @@ export async function takeTurn(
       rated: {},
     };
     await checkServer(server, started.port);
+    const directory = { users, tag, besideDatabase: copy?.url.startsWith('postgresql:') ?? false };
+    await warmUp(await loadOf('lookup', started, directory, options));
     for (const work of options.works) {
       if (!does(server, work)) continue;
-      const load = await loadOf(work, started, users, tag, options);
+      const load = await loadOf(work, started, directory, options);
       const highest = await generateAlone(load);
       turn.highest[work] = highest;
       if (!WORKS[work].ratedBeside || ![HAND_WRITTEN, MUSTER].includes(server.name)) continue;
@@ -70,8 +78,7 @@ export async function takeTurn(
 export async function loadOf(
   work: WorkName,
   { pid, port }: ServerProcess,
-  users: number,
-  tag: string,
+  { users, tag, besideDatabase }: Directory,
   { connections, seconds, warmUpSeconds }: Options,
 ): Promise<Load> {
   return {
@@ -85,8 +92,14 @@ export async function loadOf(
     connections,
     warmUpMs: warmUpSeconds * 1000,
     windowMs: seconds * 1000,
+    besideDatabase,
     pid,
   };
+}
+
+/** Before the first window a server has compiled nothing yet, and its database has read nothing. */
+async function warmUp(load: Load): Promise<void> {
+  await generate({ ...load, warmUpMs: 0, windowMs: load.warmUpMs * 2 });
 }
 
 /**

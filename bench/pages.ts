@@ -80,7 +80,7 @@ async function pageMicros(
   path: string,
   settings: Options,
 ): Promise<PageCost> {
-  const load = await loadOf('list', started, users, 'pages', settings);
+  const load = await loadOf('list', started, { users, tag: 'pages', besideDatabase: false }, settings);
   load.work.name = 'list-last';
   load.work.lastPage = path;
   const { throughput, cpuMicros, errors, firstProblem } = await generate(load);

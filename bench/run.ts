@@ -78,7 +78,7 @@ async function measureServer(
 ): Promise<Turn> {
   const copy = server.isFloor ? undefined : await template.copy(`${server.name}-${round}`);
   try {
-    const turn = await takeTurn(server, copy, users, `r${round}`, options, rates);
+    const turn = await takeTurn(server, copy, { users, tag: `r${round}` }, options, rates);
     const works = Object.entries(turn.highest).map(([work, { throughput, errors }]) => {
       return `${work} ${Math.round(throughput)}/s${errors > 0 ? ` (${errors} errors)` : ''}`;
     });

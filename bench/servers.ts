@@ -1,4 +1,6 @@
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ROOT } from './database/seed.ts';
 import type { WorkName } from './works.ts';
@@ -35,7 +37,7 @@ export const SERVERS: readonly Server[] = [
   {
     name: MUSTER,
     title: 'Muster',
-    command: [process.execPath, 'src/server.ts'],
+    command: musterCommand(),
     cwd: ROOT,
     env: { LOG_LEVEL: 'warn' },
   },
@@ -52,6 +54,14 @@ export const SERVERS: readonly Server[] = [
     missing: missingPython,
   },
 ];
+
+/** As `npm start` starts it, whatever options it gives to Node. */
+function musterCommand(): string[] {
+  const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+  const [, args] = /^exec node (.+)$/.exec(scripts.start) ?? [];
+  if (args === undefined) throw new Error(`npm start is not "exec node …" but ${scripts.start}`);
+  return [process.execPath, ...args.split(' ')];
+}
 
 function missingPython(): string | undefined {
   for (const module of ['flask', 'tortoise', 'asgiref']) {

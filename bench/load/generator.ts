@@ -18,6 +18,8 @@ export interface Load {
   windowMs: number;
   /** Requests a second; the highest load without it. */
   rate?: number;
+  /** Whether a database shares the generator's core, and is to come first there. */
+  besideDatabase: boolean;
   /** The server's process, whose CPU time and memory are read around the window. */
   pid: number;
 }
@@ -64,7 +66,7 @@ await Promise.all(connections.map((connection) => connection.open()));
 if (load.rate === undefined) {
   for (const connection of connections) connection.send(next(), performance.now());
 } else {
-  setPriority(19); // it spins to be punctual: whatever else runs on this core, the database, comes first
+  if (load.besideDatabase) setPriority(19); // it spins to be punctual, and would take half of the core
   idle.push(...connections);
   sendAtRate(load.rate);
 }

@@ -60,7 +60,7 @@ async function profile(server: Server, work: WorkName, users: number, url: strin
   const command = [program, '--cpu-prof', `--cpu-prof-dir=${folder}`, ...args];
   const started = await startServer(command, { ...server.env, DATABASE_URL: url }, server);
   try {
-    const load = await loadOf(work, started, users, 'profile', options);
+    const load = await loadOf(work, started, { users, tag: 'profile', besideDatabase: false }, options);
     const measured = await generate(load);
     const to = nowMicros() - SETTLE_MICROS;
     await started.stop();

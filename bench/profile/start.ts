@@ -7,6 +7,7 @@ import { scratchFolder } from '../database/sqlite.ts';
 import { onServerCore } from '../machine/cores.ts';
 import { startServer } from '../machine/server-process.ts';
 import { median } from '../report/summary.ts';
+import { MUSTER, SERVERS } from '../servers.ts';
 import { nowMicros, readProfile } from './cpu-profile.ts';
 
 const run = promisify(execFile);
@@ -19,7 +20,8 @@ export async function packagesAtStart(runs: number): Promise<Record<string, stri
     for (let index = 0; index < runs; index++) {
       const own = join(folder, String(index));
       await mkdir(own);
-      const command = [process.execPath, '--cpu-prof', `--cpu-prof-dir=${own}`, 'src/server.ts'];
+      const [program = '', ...args] = SERVERS.find(({ name }) => name === MUSTER)?.command ?? [];
+      const command = [program, '--cpu-prof', `--cpu-prof-dir=${own}`, ...args];
       const env = { DATABASE_URL: `sqlite:${join(folder, 'users.db')}`, LOG_LEVEL: 'warn' };
       const server = await startServer(command, env, { cwd: ROOT });
       const answered = nowMicros();
