@@ -48,7 +48,6 @@ export async function buildApp(
   await app.register(usersRoutes);
   await app.register(tutorialRoutes);
 
-  app.answerWrongMethods();
   return app;
 }
 

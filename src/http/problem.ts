@@ -179,7 +179,7 @@ export function answerFrameworkError(
   sendProblem(reply, toProblem(error, request));
 }
 
-/** Every 4xx and 5xx of the service passes through here, unknown routes included. */
+/** Every error of a route passes through here. */
 export default plugin(
   async (app: FastifyInstance) => {
     for (const schema of [FaultView, Problem]) app.addSchema(schema);
@@ -190,12 +190,6 @@ export default plugin(
         reply.header(request.method === 'PATCH' ? 'accept-patch' : 'accept', acceptedBy(request));
       return sendProblem(reply, body);
     });
-    app.setNotFoundHandler((request, reply) =>
-      sendProblem(
-        reply,
-        problem(404, `There is nothing at ${request.method} ${request.url.split('?')[0]}.`, request.id),
-      ),
-    );
   },
   { name: 'problem' },
 );

@@ -1,4 +1,5 @@
 import AjvCompiler from '@fastify/ajv-compiler';
+import SerializerCompiler from '@fastify/fast-json-stringify-compiler';
 import type { FastifyServerOptions } from 'fastify';
 import type { Fault } from '../errors.ts';
 import { toPointer } from './json.ts';
@@ -55,6 +56,17 @@ export function strictValidation(formats: Record<string, (value: string) => bool
               validate ??= compile(route as never) as Validate;
               for (const [name, schema] of parameters) readParameter(data, name, schema);
               return validate(data) || { error: validate.errors };
+            };
+          };
+        },
+        // Compiled when it is first needed, likewise.
+        buildSerializer(externalSchemas: unknown, options: unknown) {
+          const compile = SerializerCompiler()(externalSchemas, options as never);
+          return (route: unknown) => {
+            let serialize: ((data: unknown) => string) | undefined;
+            return (data: unknown) => {
+              serialize ??= compile(route as never) as (data: unknown) => string;
+              return serialize(data);
             };
           };
         },
