@@ -1,5 +1,6 @@
 import type { EntityClass, EntityKey } from '@mikro-orm/core';
 import { type EntityManager, SqlitePlatform } from '@mikro-orm/sql';
+import type { DialectName } from './url.ts';
 
 /*
  * What the two databases say differently in plain queries.
@@ -10,9 +11,9 @@ export function toDate(value: unknown): Date {
   return new Date(value as number | string);
 }
 
-/** JSON comes back as text on SQLite, and already parsed by PostgreSQL's driver. */
-export function toJson<T>(value: unknown): T {
-  return (typeof value === 'string' ? JSON.parse(value) : value) as T;
+/** Rows whose `column` is one of the numbers in one value, an array: the text of the query is the same for any many. */
+export function isAmong(dialect: DialectName, column: string): string {
+  return `${column} ${dialect === 'sqlite' ? 'in (select value from json_each(?))' : '= any(?::int[])'}`;
 }
 
 /** A condition in SQL with the values of its placeholders. */
@@ -22,8 +23,8 @@ export interface Condition {
 }
 
 /** Whether a text column holds `term`, letter by letter. No index is asked. */
-export function contains(em: EntityManager, column: string, term: string): Condition {
-  return { sql: `${isSqlite(em) ? 'instr' : 'strpos'}(${column}, ?) > 0`, values: [term] };
+export function contains(dialect: DialectName, column: string, term: string): Condition {
+  return { sql: `${dialect === 'sqlite' ? 'instr' : 'strpos'}(${column}, ?) > 0`, values: [term] };
 }
 
 /**
@@ -31,8 +32,9 @@ export function contains(em: EntityManager, column: string, term: string): Condi
  * of its own, and gives ids in order: with `page` (a condition on the id, its order and a limit) it stops after those
  * of one page instead of collecting a million. PostgreSQL's planner does that by itself.
  */
-export function matchesSearch(em: EntityManager, term: string, page?: Condition): Condition {
-  if (!isSqlite(em)) return { sql: 'search_key like ?', values: [`%${term.replace(/[\\%_]/g, '\\$&')}%`] };
+export function matchesSearch(dialect: DialectName, term: string, page?: Condition): Condition {
+  if (dialect === 'postgresql')
+    return { sql: 'search_key like ?', values: [`%${term.replace(/[\\%_]/g, '\\$&')}%`] };
   const phrase = `"${term.replaceAll('"', '""')}"`;
   return {
     sql: `id in (select rowid as id from users_search where users_search match ? ${page?.sql ?? ''})`,

@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import plugin from 'fastify-plugin';
 import { openMigratedDatabase } from './database.ts';
 import type { Orm } from './orm.ts';
+import { openReader, type Reader } from './reader.ts';
 import type { Tx } from './tx.ts';
 import { dialectOf } from './url.ts';
 import { WriteQueue } from './writes.ts';
@@ -11,6 +12,8 @@ import { WriteQueue } from './writes.ts';
 declare module 'fastify' {
   interface FastifyInstance {
     orm: Orm;
+    /** Plain queries outside of any transaction. */
+    reader: Reader;
     /** The one door for writes: runs `work` in a transaction, perhaps with others', and settles after the commit. */
     write<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
   }
@@ -38,7 +41,9 @@ export default plugin(
     );
     const forks = new WeakMap<object, EntityManager>();
 
+    const reader = await openReader(orm, databaseUrl);
     app.decorate('orm', orm);
+    app.decorate('reader', reader);
     app.decorate('write', (work) => writes.run(work));
     app.decorateRequest('em', {
       getter() {
@@ -50,7 +55,10 @@ export default plugin(
         return em;
       },
     });
-    app.addHook('onClose', () => database.close());
+    app.addHook('onClose', () => {
+      reader.close();
+      return database.close();
+    });
   },
   { name: 'db' },
 );

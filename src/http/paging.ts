@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Malformed } from '../errors.ts';
 
@@ -65,7 +65,7 @@ function isSound(value: unknown): boolean {
 }
 
 function fingerprint(list: unknown): string {
-  return createHash('sha256').update(JSON.stringify(list)).digest('base64url').slice(0, 8);
+  return hash('sha256', JSON.stringify(list), 'base64url').slice(0, 8);
 }
 
 export function badCursor(detail: string): Malformed {

@@ -1,7 +1,7 @@
 import DataLoader from 'dataloader';
 import type { FastifyInstance } from 'fastify';
 import plugin from 'fastify-plugin';
-import type { User } from './users.schemas.ts';
+import type { UserRow } from './user-json.ts';
 import { findUsers, userNotFound } from './users.ts';
 
 declare module 'fastify' {
@@ -10,7 +10,7 @@ declare module 'fastify' {
      * The one door for look-ups of a single user.
      * @throws {NotFound} `user-not-found`
      */
-    getUser(id: number): Promise<User>;
+    getUser(id: number): Promise<UserRow>;
   }
 }
 
@@ -20,7 +20,7 @@ declare module 'fastify' {
  */
 export default plugin(
   async (app: FastifyInstance) => {
-    const lookups = new DataLoader((ids: readonly number[]) => findUsers(app.orm.em.fork(), ids), {
+    const lookups = new DataLoader((ids: readonly number[]) => findUsers(app.reader, ids), {
       cache: false,
       batchScheduleFn: (callback) => setImmediate(callback),
       maxBatchSize: 500,

@@ -1,4 +1,5 @@
 import type { FastifyPluginAsyncTypebox, TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import type { FastifyReply } from 'fastify';
 import { Type } from 'typebox';
 import {
   ConditionalHeaders,
@@ -22,6 +23,7 @@ import { badCursor, linkHeader, linkNext } from '../http/paging.ts';
 import { acceptPatch, invalidBody, invalidJson, invalidParameter, problems } from '../http/problems.ts';
 import { locationHeader, ref } from '../http/schemas.ts';
 import { listUsers } from './list.ts';
+import { userJson } from './user-json.ts';
 import { exampleUser, ListUsersQuery, NewUser, User, UserId, UserPatch } from './users.schemas.ts';
 import { createUser, deleteUser, emailTaken, updateUser, userNotFound } from './users.ts';
 
@@ -103,9 +105,9 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request, reply) => {
-      const { users, next } = await listUsers(request.em, request.query);
+      const { rows, next } = await listUsers(app.reader, request.query);
       if (next !== undefined) linkNext(request, reply, next);
-      return users;
+      return sendJson(reply, `[${rows.map(userJson).join(',')}]`);
     },
   );
 
@@ -133,11 +135,11 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request, reply) => {
       const preconditions = readPreconditions(request);
-      const user = await app.getUser(request.params.id);
-      const etag = etagOf(user);
+      const row = await app.getUser(request.params.id);
+      const etag = etagOf(row);
       reply.header('etag', etag);
       if (isNotModified(preconditions, etag)) return reply.code(304).send(undefined as never);
-      return user;
+      return sendJson(reply, userJson(row));
     },
   );
 
@@ -217,5 +219,10 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
     );
   });
 };
+
+/** What is JSON already. */
+function sendJson(reply: FastifyReply, json: string) {
+  return reply.type('application/json; charset=utf-8').send(json as never);
+}
 
 export default users;

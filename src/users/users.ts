@@ -1,5 +1,5 @@
-import type { EntityManager } from '@mikro-orm/sql';
-import { toDate, toJson } from '../db/dialect.ts';
+import { isAmong } from '../db/dialect.ts';
+import type { Reader } from '../db/reader.ts';
 import type { Tx } from '../db/tx.ts';
 import { Conflict, Invalid, NotFound } from '../errors.ts';
 import { etagOf, type Preconditions, requirePreconditions } from '../http/conditional.ts';
@@ -7,6 +7,7 @@ import { mergePatch } from '../http/merge-patch.ts';
 import { jsonBytes } from '../http/validation.ts';
 import { emailKey, nameKey, searchKey } from './keys.ts';
 import { type Attributes, User } from './user.entity.ts';
+import { USER_COLUMNS, type UserRow } from './user-json.ts';
 import {
   MAX_ATTRIBUTES_BYTES,
   type NewUser,
@@ -14,46 +15,15 @@ import {
   type User as UserView,
 } from './users.schemas.ts';
 
-/** The columns of a user in a plain query, and how a row of them becomes what the API shows. */
-export const USER_COLUMNS = 'id, name, email, attributes, version, created_at, updated_at';
-
-export interface UserRow {
-  id: number;
-  name: string;
-  email: string;
-  attributes: unknown;
-  version: number;
-  created_at: unknown;
-  updated_at: unknown;
-}
-
-export function userOfRow(row: UserRow): UserView {
-  return {
-    id: row.id,
-    name: row.name,
-    email: row.email,
-    attributes: toJson<Attributes>(row.attributes),
-    version: row.version,
-    createdAt: toDate(row.created_at),
-    updatedAt: toDate(row.updated_at),
-  };
-}
-
 /** The users with these ids, in their order; undefined where there is none. One plain query: no entity is built. */
-export async function findUsers(
-  em: EntityManager,
-  ids: readonly number[],
-): Promise<(UserView | undefined)[]> {
+export async function findUsers(reader: Reader, ids: readonly number[]): Promise<(UserRow | undefined)[]> {
   const possible = ids.filter((id) => id <= MAX_ID);
-  if (possible.length === 0) return ids.map(() => undefined);
-  const rows = await em.execute<UserRow[]>(
-    `select ${USER_COLUMNS} from users where id in (${possible.join(', ')})`,
+  const rows = await reader.read<UserRow>(
+    `select ${USER_COLUMNS} from users where ${isAmong(reader.dialect, 'id')}`,
+    [possible],
   );
   const byId = new Map(rows.map((row) => [row.id, row]));
-  return ids.map((id) => {
-    const row = byId.get(id);
-    return row && userOfRow(row);
-  });
+  return ids.map((id) => byId.get(id));
 }
 
 /**

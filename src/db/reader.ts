@@ -1,0 +1,79 @@
+import type { PostgreSqlConnection } from '@mikro-orm/postgresql';
+import Database from 'better-sqlite3';
+import type { Orm } from './orm.ts';
+import { type DialectName, dialectOf, sqlitePath } from './url.ts';
+
+/**
+ * Plain queries outside of any transaction, prepared once: for a single look-up, preparing and writing values into SQL
+ * text cost five times the query itself (18.7 against 3.2 µs). They see what is committed, and nothing else.
+ */
+export interface Reader {
+  readonly dialect: DialectName;
+  /** `?` stands for a value in both dialects. The texts must be few: values, a limit among them, belong in `values`. */
+  read<Row>(sql: string, values: readonly unknown[]): Promise<Row[]>;
+  close(): void;
+}
+
+export async function openReader(orm: Orm, databaseUrl: string): Promise<Reader> {
+  const dialect = dialectOf(databaseUrl);
+  if (dialect === 'postgresql') return readPostgresql(orm);
+  const path = sqlitePath(databaseUrl);
+  return path === ':memory:' ? readMemory(orm) : readSqlite(path);
+}
+
+/**
+ * A second connection to the file, for reading only. In WAL mode it neither waits for the writing one nor sees what
+ * that has not committed; on the same connection a look-up would wait for the transaction that is on its way.
+ */
+function readSqlite(path: string): Reader {
+  const database = new Database(path, { readonly: true, timeout: 100 });
+  database.pragma('trusted_schema = OFF');
+  const statements = new Map<string, Database.Statement<unknown[], unknown>>();
+  return {
+    dialect: 'sqlite',
+    async read<Row>(sql: string, values: readonly unknown[]) {
+      let statement = statements.get(sql);
+      if (statement === undefined) {
+        statement = database.prepare(sql);
+        statements.set(sql, statement);
+      }
+      return statement.all(...values.map(toSqlite)) as Row[];
+    },
+    close: () => database.close(),
+  };
+}
+
+/** A database in memory is seen by one connection only, so these queries wait for its transactions. */
+function readMemory(orm: Orm): Reader {
+  return {
+    dialect: 'sqlite',
+    read: <Row>(sql: string, values: readonly unknown[]) =>
+      orm.em.fork().execute<Row[]>(sql, values.map(toSqlite)),
+    close() {},
+  };
+}
+
+/** A name makes the server prepare the statement once for each connection. */
+async function readPostgresql(orm: Orm): Promise<Reader> {
+  const connection = orm.em.getConnection() as unknown as PostgreSqlConnection;
+  const pool = await connection.getNativeClient();
+  const statements = new Map<string, { name: string; text: string }>();
+  return {
+    dialect: 'postgresql',
+    async read<Row>(sql: string, values: readonly unknown[]) {
+      let statement = statements.get(sql);
+      if (statement === undefined) {
+        let at = 0;
+        statement = { name: `read_${statements.size}`, text: sql.replaceAll('?', () => `$${++at}`) };
+        statements.set(sql, statement);
+      }
+      return (await pool.query({ ...statement, values: [...values] })).rows as Row[];
+    },
+    close() {},
+  };
+}
+
+function toSqlite(value: unknown): unknown {
+  if (value instanceof Date) return value.getTime();
+  return Array.isArray(value) ? JSON.stringify(value) : value;
+}
