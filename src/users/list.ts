@@ -1,5 +1,6 @@
 import { type Condition, contains, matchesSearch, toDate } from '../db/dialect.ts';
 import type { Reader } from '../db/reader.ts';
+import type { DialectName } from '../db/url.ts';
 import { Malformed } from '../errors.ts';
 import { type CursorValues, readCursor, writeCursor } from '../http/paging.ts';
 import { emailKey, nameKey, searchTerm } from './keys.ts';
@@ -24,8 +25,8 @@ interface Order {
   column: string;
   by: string;
   /**
-   * The rows beyond the cursor, as ranges of the index one after the other. The rows that tie with the cursor's are a
-   * range of their own: SQLite seeks `(key, id) > (?, ?)` by the key alone, and would walk through all that tie.
+   * The rows beyond the cursor, as ranges of the index one after the other. On SQLite the rows that tie with the
+   * cursor's are a range of their own: it seeks `(key, id) > (?, ?)` by the key alone, and would walk through them all.
    */
   ranges: (Condition | undefined)[];
 }
@@ -38,7 +39,7 @@ interface Order {
 export async function listUsers(reader: Reader, query: ListUsersQuery): Promise<Page> {
   const list = [query.sort, query.email, query.name, query.q];
   const sort = SORTS[query.sort.replace('-', '') as keyof typeof SORTS];
-  const order = readOrder(query, list, sort.column);
+  const order = readOrder(reader.dialect, query, list, sort.column);
   const rows: UserRow[] = [];
   // One more than asked for tells whether there is a next page.
   for (const range of order.ranges) {
@@ -51,7 +52,7 @@ export async function listUsers(reader: Reader, query: ListUsersQuery): Promise<
   return { rows, next: last && writeCursor(list, [sort.valueOf(last), last.id]) };
 }
 
-function readOrder(query: ListUsersQuery, list: unknown, column: string): Order {
+function readOrder(dialect: DialectName, query: ListUsersQuery, list: unknown, column: string): Order {
   const descending = query.sort.startsWith('-');
   const direction = descending ? 'desc' : 'asc';
   const operator = descending ? '<' : '>';
@@ -70,7 +71,11 @@ function readOrder(query: ListUsersQuery, list: unknown, column: string): Order 
     values: [value],
   };
   if (isUnique) return { column, by, ranges: [beyond] };
-  const ties = { sql: `${column} = ? and id ${operator} cast(? as bigint)`, values: [value, id] };
+  if (dialect === 'postgresql') {
+    const sql = `(${column}, id) ${operator} (?, cast(? as bigint))`;
+    return { column, by, ranges: [{ sql, values: [value, id] }] };
+  }
+  const ties = { sql: `${column} = ? and id ${operator} ?`, values: [value, id] };
   return { column, by, ranges: [ties, beyond] };
 }
 
