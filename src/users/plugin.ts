@@ -15,16 +15,34 @@ declare module 'fastify' {
 }
 
 /**
- * Look-ups that arrive in the same turn of the event loop are answered by one query. Nothing is cached: the query is
- * made after the last of them has arrived, so nobody sees a state older than their own request.
+ * Look-ups that arrive in the same turn of the event loop are answered by one query, and so are those that arrive while
+ * `QUERIES_AT_ONCE` are on their way to PostgreSQL. Nothing is cached: the query is made after the last of them has
+ * arrived, so nobody sees a state older than their own request.
  */
 export default plugin(
   async (app: FastifyInstance) => {
-    const lookups = new DataLoader((ids: readonly number[]) => findUsers(app.reader, ids), {
-      cache: false,
-      batchScheduleFn: (callback) => setImmediate(callback),
-      maxBatchSize: 500,
-    });
+    let onTheirWay = 0;
+    let next: (() => void) | undefined;
+    const lookups = new DataLoader(
+      async (ids: readonly number[]) => {
+        onTheirWay++;
+        try {
+          return await findUsers(app.reader, ids);
+        } finally {
+          onTheirWay--;
+          const run = next;
+          next = undefined;
+          run?.();
+        }
+      },
+      {
+        cache: false,
+        batchScheduleFn(callback) {
+          if (onTheirWay < QUERIES_AT_ONCE) setImmediate(callback);
+          else next = callback;
+        },
+      },
+    );
     app.decorate('getUser', async (id) => {
       const user = await lookups.load(id);
       if (user === undefined) throw userNotFound(id);
@@ -33,3 +51,6 @@ export default plugin(
   },
   { name: 'users', dependencies: ['db'] },
 );
+
+/** Enough to keep the database at work while answers are written; more would only make the queries smaller. */
+const QUERIES_AT_ONCE = 3;
