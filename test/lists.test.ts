@@ -19,15 +19,14 @@ async function walk(
   { request }: TestApp,
   test: Test,
   first: string,
-  betweenPages = async () => {},
+  meanwhile = async () => {},
 ): Promise<User[]> {
   const users: User[] = [];
   for (let url: string | undefined = first; url !== undefined; ) {
-    const page = await request('GET', url);
+    const [page]: [Answer, void] = await Promise.all([request('GET', url), meanwhile()]);
     test.equal(page.status, 200, url);
     users.push(...page.json<User[]>());
     url = nextOf(page);
-    await betweenPages();
   }
   return users;
 }

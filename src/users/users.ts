@@ -61,17 +61,11 @@ export async function updateUser(
   requirePreconditions(preconditions, etagOf(user));
   if (owner !== undefined && owner !== id) throw emailTaken();
 
-  const before = viewOf(user);
-  const after = mergePatch(before, patch) as Partial<UserView>;
-  const attributes = after.attributes ?? {};
-  requireAttributesFit(attributes);
-  const next = { name: after.name ?? user.name, email: after.email ?? user.email, attributes };
-  if (
-    JSON.stringify(next) ===
-    JSON.stringify({ name: user.name, email: user.email, attributes: user.attributes })
-  ) {
-    return before;
-  }
+  const present = { name: user.name, email: user.email, attributes: user.attributes };
+  const merged = mergePatch(present, patch) as Partial<typeof present>;
+  const next = { ...present, ...merged, attributes: merged.attributes ?? {} };
+  requireAttributesFit(next.attributes);
+  if (JSON.stringify(next) === JSON.stringify(present)) return viewOf(user);
   Object.assign(user, next, keysOf(next), {
     version: user.version + 1,
     updatedAt: new Date(),
