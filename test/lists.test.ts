@@ -23,7 +23,9 @@ async function walk(
 ): Promise<User[]> {
   const users: User[] = [];
   for (let url: string | undefined = first; url !== undefined; ) {
-    const [page]: [Answer, void] = await Promise.all([request('GET', url), meanwhile()]);
+    const answer: Promise<Answer> = request('GET', url);
+    await meanwhile();
+    const page = await answer;
     test.equal(page.status, 200, url);
     users.push(...page.json<User[]>());
     url = nextOf(page);
