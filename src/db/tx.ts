@@ -31,6 +31,19 @@ export interface Tx {
   ): Promise<number | undefined>;
   /** Writes what has changed, together with everybody else's changes. */
   flush(): Promise<void>;
+  /**
+   * Asks for `key` together with all who ask under the same `name` in one turn: `batch` gets their keys, in order, and
+   * gives as many answers (an `Error` among them is thrown to the one who asked). One that writes calls `changed()`.
+   */
+  together<K, V>(
+    name: string,
+    key: K,
+    batch: (keys: readonly K[]) => Promise<readonly (V | Error)[]>,
+  ): Promise<V>;
+  /** To be called when something was written by `em` or in `together`: a refusal after it undoes the transaction. */
+  changed(): void;
+  /** Calls `then` once when the transaction is committed, however many ask under this name. It must not throw. */
+  afterCommit(name: string, then: () => void): void;
 }
 
 /** Another transaction holds a row that this write wants. It has changed nothing yet, and is run again where it may wait. */
@@ -41,6 +54,7 @@ export class SharedTx {
   readonly #em: EntityManager;
   readonly #mayWait: boolean;
   readonly #loaders = new Map<string, DataLoader<unknown, unknown>>();
+  readonly #afterCommit = new Map<string, () => void>();
   #active = 0;
   #atBarrier: PromiseWithResolvers<void>[] = [];
 
@@ -70,6 +84,9 @@ export class SharedTx {
         changed();
         return this.#flush();
       },
+      together: (name, key, batch) => this.#together(name, key, batch),
+      changed,
+      afterCommit: (name, then) => void this.#afterCommit.set(name, then),
     };
     try {
       return await work(tx);
@@ -77,6 +94,10 @@ export class SharedTx {
       this.#active--;
       this.#openBarrier();
     }
+  }
+
+  committed(): void {
+    for (const then of this.#afterCommit.values()) then();
   }
 
   #lock<T extends { id: number }>(entity: EntityClass<T>, id: number): Promise<T | undefined> {
@@ -119,7 +140,11 @@ export class SharedTx {
     });
   }
 
-  #together<K, V>(name: string, key: K, batch: (keys: readonly K[]) => Promise<(V | Error)[]>): Promise<V> {
+  #together<K, V>(
+    name: string,
+    key: K,
+    batch: (keys: readonly K[]) => Promise<readonly (V | Error)[]>,
+  ): Promise<V> {
     let loader = this.#loaders.get(name) as DataLoader<K, V> | undefined;
     if (loader === undefined) {
       // No cache: what was not there a moment ago may be there now, this very transaction may have made it.

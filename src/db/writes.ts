@@ -145,9 +145,9 @@ class CommitFailed extends Error {
 async function runTransaction(em: EntityManager, jobs: Job[], mayWait: boolean): Promise<Job[]> {
   await em.begin();
   const locked: Job[] = [];
+  const shared = new SharedTx(em, mayWait);
   let settle: (() => void)[];
   try {
-    const shared = new SharedTx(em, mayWait);
     const results = await Promise.allSettled(jobs.map((job) => runJob(shared, job, locked)));
     settle = results.map((result) => {
       if (result.status === 'rejected') throw result.reason;
@@ -165,6 +165,7 @@ async function runTransaction(em: EntityManager, jobs: Job[], mayWait: boolean):
     throw new CommitFailed(error);
   }
   for (const one of settle) one();
+  shared.committed();
   return locked;
 }
 
