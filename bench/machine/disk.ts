@@ -1,4 +1,4 @@
-import { closeSync, fdatasyncSync, openSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fdatasyncSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 
 const WRITES = 50;
@@ -8,6 +8,7 @@ const WRITES = 50;
  * what tells a slow server from a disk that others keep busy.
  */
 export function durableWriteMicros(folder: string): number {
+  mkdirSync(folder, { recursive: true });
   const path = join(folder, 'probe');
   const file = openSync(path, 'w');
   const block = Buffer.alloc(4096, 1);

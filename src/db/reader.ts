@@ -1,6 +1,7 @@
 import type { PostgreSqlConnection } from '@mikro-orm/postgresql';
 import Database from 'better-sqlite3';
 import type { Orm } from './orm.ts';
+import { numbered, prepareOnce, toSqlite } from './statement.ts';
 import { type DialectName, dialectOf, sqlitePath } from './url.ts';
 
 /**
@@ -28,17 +29,11 @@ export async function openReader(orm: Orm, databaseUrl: string): Promise<Reader>
 function readSqlite(path: string): Reader {
   const database = new Database(path, { readonly: true, timeout: 100 });
   database.pragma('trusted_schema = OFF');
-  const statements = new Map<string, Database.Statement<unknown[], unknown>>();
+  const prepare = prepareOnce(database);
   return {
     dialect: 'sqlite',
-    async read<Row>(sql: string, values: readonly unknown[]) {
-      let statement = statements.get(sql);
-      if (statement === undefined) {
-        statement = database.prepare(sql);
-        statements.set(sql, statement);
-      }
-      return statement.all(...values.map(toSqlite)) as Row[];
-    },
+    read: async <Row>(sql: string, values: readonly unknown[]) =>
+      prepare(sql).all(...values.map(toSqlite)) as Row[],
     close: () => database.close(),
   };
 }
@@ -63,17 +58,11 @@ async function readPostgresql(orm: Orm): Promise<Reader> {
     async read<Row>(sql: string, values: readonly unknown[]) {
       let statement = statements.get(sql);
       if (statement === undefined) {
-        let at = 0;
-        statement = { name: `read_${statements.size}`, text: sql.replaceAll('?', () => `$${++at}`) };
+        statement = { name: `read_${statements.size}`, text: numbered(sql) };
         statements.set(sql, statement);
       }
       return (await pool.query({ ...statement, values: [...values] })).rows as Row[];
     },
     close() {},
   };
-}
-
-function toSqlite(value: unknown): unknown {
-  if (value instanceof Date) return value.getTime();
-  return Array.isArray(value) ? JSON.stringify(value) : value;
 }

@@ -1,7 +1,8 @@
-import { type EntityClass, type FilterQuery, LockMode, type RequiredEntityData } from '@mikro-orm/core';
+import type { EntityClass, RequiredEntityData } from '@mikro-orm/core';
 import type { EntityManager } from '@mikro-orm/sql';
 import DataLoader from 'dataloader';
-import { findIds, insertRows, isSqlite } from './dialect.ts';
+import { deleteRows, findIds, insertRows, lockRows, updateRows } from './rows.ts';
+import { execute, isSqlite } from './statement.ts';
 
 /**
  * One client's write inside a transaction that it may share with others. Rules for a function that takes one:
@@ -15,8 +16,19 @@ import { findIds, insertRows, isSqlite } from './dialect.ts';
  */
 export interface Tx {
   readonly em: EntityManager;
-  /** The entity with this id as it is now, locked until the transaction ends, or undefined. */
+  /** Runs a statement, its values apart from its text (`?`). The texts must be few. One that writes: `changed()`. */
+  execute<Row>(sql: string, values: readonly unknown[]): Promise<Row[]>;
+  /**
+   * The row with this id as it is now, locked until the transaction ends, or undefined. All works of the transaction
+   * have the same object: what one has changed, the next one sees.
+   */
   lock<T extends { id: number }>(entity: EntityClass<T>, id: number): Promise<T | undefined>;
+  /** Marks a locked row, which has been changed, to be written by the next `flush()`. */
+  save<T extends { id: number }>(entity: EntityClass<T>, row: T): void;
+  /** Marks a locked row to be deleted by the next `flush()`. */
+  remove<T extends { id: number }>(entity: EntityClass<T>, row: T): void;
+  /** Whether a work of this transaction has removed the row since it was locked. */
+  isRemoved(row: object): boolean;
   /** The id of the row whose `property` has this value, or undefined. Nothing is locked. */
   findId<T extends object>(
     entity: EntityClass<T>,
@@ -54,6 +66,9 @@ export class SharedTx {
   readonly #em: EntityManager;
   readonly #mayWait: boolean;
   readonly #loaders = new Map<string, DataLoader<unknown, unknown>>();
+  readonly #locked = new Map<EntityClass<object>, Map<number, object>>();
+  readonly #changes = new Map<EntityClass<object>, Map<number, object | undefined>>();
+  readonly #removed = new WeakSet<object>();
   readonly #afterCommit = new Map<string, () => void>();
   #active = 0;
   #atBarrier: PromiseWithResolvers<void>[] = [];
@@ -69,7 +84,14 @@ export class SharedTx {
     this.#active++;
     const tx: Tx = {
       em: this.#em,
+      execute: (sql, values) => execute(this.#em, sql, values),
       lock: (entity, id) => this.#lock(entity, id),
+      save: (entity, row) => void mapOf(this.#changes, entity).set(row.id, row),
+      remove: (entity, row) => {
+        mapOf(this.#changes, entity).set(row.id, undefined);
+        this.#removed.add(row);
+      },
+      isRemoved: (row) => this.#removed.has(row),
       findId: (entity, property, value) =>
         this.#together(`find ${entity.name}.${property}`, value, async (values: readonly string[]) => {
           const ids = await findIds(this.#em, entity, property, values);
@@ -102,20 +124,15 @@ export class SharedTx {
 
   #lock<T extends { id: number }>(entity: EntityClass<T>, id: number): Promise<T | undefined> {
     return this.#together(`lock ${entity.name}`, id, async (ids: readonly number[]) => {
-      const found = await this.#em.find(
+      const locked = mapOf(this.#locked, entity) as Map<number, T>;
+      const wanted = [...new Set(ids)].filter((one) => !locked.has(one));
+      const found = await lockRows(this.#em, entity, wanted, this.#mayWait);
+      for (const row of found) locked.set(row.id, row);
+      const heldByOthers = await this.#lockedByOthers(
         entity,
-        { ['id' as string]: { $in: ids } } as FilterQuery<NoInfer<T>>,
-        {
-          lockMode: this.#mayWait ? LockMode.PESSIMISTIC_WRITE : LockMode.PESSIMISTIC_PARTIAL_WRITE,
-          orderBy: { id: 'asc' } as never, // so that two transactions that may wait never wait for each other
-        },
+        wanted.filter((one) => !locked.has(one)),
       );
-      const byId = new Map(found.map((row) => [row.id, row]));
-      const locked = await this.#lockedByOthers(
-        entity,
-        ids.filter((one) => !byId.has(one)),
-      );
-      return ids.map((one) => (locked.has(String(one)) ? new RowLocked() : byId.get(one)));
+      return ids.map((one) => (heldByOthers.has(String(one)) ? new RowLocked() : locked.get(one)));
     });
   }
 
@@ -125,7 +142,7 @@ export class SharedTx {
     missing: number[],
   ): Promise<Map<string, number>> {
     if (this.#mayWait || missing.length === 0 || isSqlite(this.#em)) return new Map();
-    return findIds(this.#em, entity, 'id' as keyof T & string, missing.map(String));
+    return findIds(this.#em, entity, 'id' as keyof T & string, missing);
   }
 
   #insert<T extends object>(entity: EntityClass<T>, unique: keyof T & string, row: RequiredEntityData<T>) {
@@ -166,7 +183,7 @@ export class SharedTx {
     if (this.#atBarrier.length === 0 || this.#atBarrier.length < this.#active) return;
     const together = this.#atBarrier;
     this.#atBarrier = [];
-    this.#em.flush().then(
+    this.#writeChanges().then(
       () => {
         for (const one of together) one.resolve();
       },
@@ -175,4 +192,28 @@ export class SharedTx {
       },
     );
   }
+
+  async #writeChanges(): Promise<void> {
+    const changes = [...this.#changes];
+    this.#changes.clear();
+    for (const [entity, byId] of changes) {
+      const rows = [...byId.values()].filter((row) => row !== undefined);
+      const removed = [...byId].flatMap(([id, row]) => (row === undefined ? [id] : []));
+      if (rows.length > 0) await updateRows(this.#em, entity, rows);
+      if (removed.length > 0) await deleteRows(this.#em, entity, removed);
+      for (const id of removed) this.#locked.get(entity)?.delete(id);
+    }
+  }
+}
+
+function mapOf<V>(
+  maps: Map<EntityClass<object>, Map<number, V>>,
+  entity: EntityClass<object>,
+): Map<number, V> {
+  let map = maps.get(entity);
+  if (map === undefined) {
+    map = new Map();
+    maps.set(entity, map);
+  }
+  return map;
 }

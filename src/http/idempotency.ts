@@ -51,7 +51,7 @@ export async function onceForKey<Body>(
   const key = request.headers['idempotency-key'];
   if (typeof key !== 'string') return create();
   const fingerprint = fingerprintOf(request);
-  const claimed = await tx.em.execute(
+  const claimed = await tx.execute(
     'insert into idempotency_records (key, fingerprint, created_at) values (?, ?, ?) on conflict do nothing returning key',
     [key, fingerprint, new Date()],
   );
@@ -59,13 +59,10 @@ export async function onceForKey<Body>(
   const answer = await create().catch(async (error) => {
     // Refused, and nothing was created: the key is free again. After a failed flush the transaction takes no more
     // statements, and will not be committed either.
-    await tx.em.execute('delete from idempotency_records where key = ?', [key]).catch(() => {});
+    await tx.execute('delete from idempotency_records where key = ?', [key]).catch(() => {});
     throw error;
   });
-  await tx.em.execute('update idempotency_records set answer = ? where key = ?', [
-    JSON.stringify(answer),
-    key,
-  ]);
+  await tx.execute('update idempotency_records set answer = ? where key = ?', [JSON.stringify(answer), key]);
   return answer;
 }
 

@@ -72,6 +72,7 @@ export async function updateUser(
   });
   // What this write made of the user: another in the same transaction may change it again before the flush.
   const view = viewOf(user);
+  tx.save(User, user);
   await flushUsers(tx);
   return view;
 }
@@ -80,7 +81,7 @@ export async function updateUser(
 export async function deleteUser(tx: Tx, id: number, preconditions: Preconditions = {}): Promise<void> {
   const user = presentUser(tx, await lockUser(tx, id), id);
   requirePreconditions(preconditions, etagOf(user));
-  tx.em.remove(user);
+  tx.remove(User, user);
   await tx.flush();
 }
 
@@ -100,7 +101,7 @@ function lockUser(tx: Tx, id: number): Promise<User | undefined> {
  * in order, is not in the database yet.
  */
 function presentUser(tx: Tx, user: User | undefined, id: number): User {
-  if (user === undefined || tx.em.getUnitOfWork().getRemoveStack().has(user)) throw userNotFound(id);
+  if (user === undefined || tx.isRemoved(user)) throw userNotFound(id);
   return user;
 }
 
