@@ -1,4 +1,4 @@
-import { toDate } from '../db/dialect.ts';
+import { toRfc3339 } from '../db/dialect.ts';
 
 /** A row of `users` as a plain query gives it. `attributes` is JSON text. */
 export interface UserRow {
@@ -22,8 +22,8 @@ export const USER_COLUMNS =
 export function userJson(row: UserRow): string {
   const name = JSON.stringify(row.name);
   const email = JSON.stringify(row.email);
-  const createdAt = toDate(row.created_at).toISOString();
-  const updatedAt = row.updated_at === row.created_at ? createdAt : toDate(row.updated_at).toISOString();
+  const createdAt = toRfc3339(row.created_at);
+  const updatedAt = row.updated_at === row.created_at ? createdAt : toRfc3339(row.updated_at);
   return (
     `{"id":${row.id},"name":${name},"email":${email},"attributes":${row.attributes},"version":${row.version},` +
     `"createdAt":"${createdAt}","updatedAt":"${updatedAt}"}`
