@@ -1,4 +1,3 @@
-import { STATUS_CODES } from 'node:http';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import plugin from 'fastify-plugin';
 import { databaseFailure } from '../db/failures.ts';
@@ -90,6 +89,9 @@ export const Problem = {
     },
   ],
 } as const;
+
+/** Not by `import`: that would read every export of the module, and one of them loads undici, 40 ms at each start. */
+const { STATUS_CODES } = process.getBuiltinModule('node:http');
 
 const STATUS_OF = new Map<unknown, number>([
   [Malformed, 400],
