@@ -2,10 +2,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Migrator, TSMigrationGenerator } from '@mikro-orm/migrations';
+import { TSMigrationGenerator } from '@mikro-orm/migrations';
 import { loadConfig } from '../src/config.ts';
 import { openDatabase } from '../src/db/database.ts';
-import { migrateDown, migrateUp, migrationsFolder } from '../src/db/migrations.ts';
+import { loadMigrator, migrateDown, migrateUp, migrationsFolder } from '../src/db/migrations.ts';
 import { type DialectName, dialectOf } from '../src/db/url.ts';
 import { entities } from '../src/entities.ts';
 import { StartError } from '../src/errors.ts';
@@ -26,8 +26,9 @@ async function main(): Promise<void> {
     if (command === 'up') console.log((await migrateUp(database.orm, dialect)).join('\n') || 'nothing to do');
     if (command === 'down') console.log((await migrateDown(database.orm, dialect)) ?? 'nothing to take back');
     if (command === 'status') {
-      const pending = new Set((await database.orm.migrator.getPending()).map((migration) => migration.name));
-      const executed = (await database.orm.migrator.getExecuted()).map((migration) => migration.name);
+      const migrator = await loadMigrator(database.orm, dialect);
+      const pending = new Set((await migrator.getPending()).map((migration) => migration.name));
+      const executed = (await migrator.getExecuted()).map((migration) => migration.name);
       for (const done of executed) console.log(`done     ${done}`);
       for (const waiting of pending) console.log(`pending  ${waiting}`);
     }
@@ -59,7 +60,8 @@ async function createFor(dialect: DialectName, databaseUrl: string, migration: s
     await migrateUp(database.orm, dialect);
     database.orm.config.get('migrations').generator = MigrationFile;
     const folder = fileURLToPath(migrationsFolder(dialect));
-    const { fileName } = await new Migrator(database.orm.em).create(folder, false, false, migration);
+    const migrator = await loadMigrator(database.orm, dialect);
+    const { fileName } = await migrator.create(folder, false, false, migration);
     console.log(
       fileName === '' ? `${dialect}: the entities ask for nothing new` : `${dialect}: wrote ${fileName}`,
     );

@@ -12,7 +12,7 @@ export async function renderDocument(): Promise<string> {
   const app = await buildApp(loadConfig({ DATABASE_URL: 'sqlite::memory:', LOG_LEVEL: 'silent' }));
   try {
     await app.ready();
-    return `${JSON.stringify(app.swagger(), null, 2)}\n`;
+    return `${JSON.stringify(await app.apiDocument(), null, 2)}\n`;
   } finally {
     await app.close();
   }

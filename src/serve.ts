@@ -24,7 +24,7 @@ async function serve(): Promise<void> {
   app.log.info(`Muster is ready. The docs are at ${address}/docs`);
 }
 
-// No top-level await: `server.ts` loads this file with `require`.
+// No top-level await: `server.js` loads this file with `require`.
 serve().catch((error) => {
   if (!(error instanceof StartError)) throw error;
   console.error(`Muster does not start: ${error.message}`);

@@ -1,8 +1,6 @@
 import type { AnyEntity, Configuration, EntityClass, Options } from '@mikro-orm/core';
-import { Migrator } from '@mikro-orm/migrations';
 import { type AbstractSqlDriver, type SqlEntityManager, SqlMikroORM } from '@mikro-orm/sql';
 import type { FastifyBaseLogger } from 'fastify';
-import { listMigrations } from './migrations.ts';
 import { type DialectName, dialectOf, sqlitePath } from './url.ts';
 
 export type Orm = SqlMikroORM;
@@ -19,11 +17,10 @@ export interface OrmSettings {
   logger?: Pick<FastifyBaseLogger, 'warn'>;
 }
 
-export async function ormOptions(settings: OrmSettings): Promise<SqlOptions> {
+export function ormOptions(settings: OrmSettings): SqlOptions {
   const dialect = dialectOf(settings.databaseUrl);
   return {
     entities: settings.entities,
-    extensions: [Migrator],
     // Warnings only: queries hold personal values, and MikroORM would print to the console.
     logger: (message) => settings.logger?.warn(message),
     colors: false,
@@ -31,7 +28,6 @@ export async function ormOptions(settings: OrmSettings): Promise<SqlOptions> {
     ensureDatabase: false, // a wrong name must not make a new, empty directory
     migrations: {
       tableName: 'migrations',
-      migrationsList: await listMigrations(dialect),
       snapshot: false,
       silent: true,
       fileName: (_timestamp, name) => name ?? 'unnamed',
@@ -51,8 +47,8 @@ export async function ormOptions(settings: OrmSettings): Promise<SqlOptions> {
 
 /** The driver of the other database is never loaded. */
 export async function createOrm(settings: OrmSettings): Promise<Orm> {
-  const options = await ormOptions(settings);
-  return new SqlMikroORM({ ...options, driver: await loadDriver(dialectOf(settings.databaseUrl)) });
+  const driver = await loadDriver(dialectOf(settings.databaseUrl));
+  return new SqlMikroORM({ ...ormOptions(settings), driver });
 }
 
 type DriverClass = new (config: Configuration) => AbstractSqlDriver;

@@ -1,5 +1,4 @@
 import type { FastifyRequest } from 'fastify';
-import { Type } from 'typebox';
 import { Malformed, PreconditionFailed } from '../errors.ts';
 
 /** What a request's `If-Match` and `If-None-Match` ask for: `*`, or a list of entity tags as they were written. */
@@ -9,23 +8,24 @@ export interface Preconditions {
 }
 
 /** The request headers of a route that serves or changes one thing. */
-export const ConditionalHeaders = Type.Object({
-  'if-match': Type.Optional(
-    Type.String({
+export const ConditionalHeaders = {
+  type: 'object',
+  properties: {
+    'if-match': {
+      type: 'string',
       description:
         '`*`, or a list of entity tags: only if the present `ETag` is one of them, else 412 (RFC 9110 §13.1.1)',
       examples: ['"1"'],
-    }),
-  ),
-  'if-none-match': Type.Optional(
-    Type.String({
+    },
+    'if-none-match': {
+      type: 'string',
       description:
         '`*`, or a list of entity tags: only if the present `ETag` is none of them, else 304 for a GET ' +
         'and 412 for a change (RFC 9110 §13.1.2)',
       examples: ['"1"'],
-    }),
-  ),
-});
+    },
+  },
+} as const;
 
 export const etagHeader = {
   ETag: {

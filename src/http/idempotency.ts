@@ -1,14 +1,15 @@
 import { createHash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { Type } from 'typebox';
 import type { Tx } from '../db/tx.ts';
 import { Conflict, Invalid } from '../errors.ts';
 import { IdempotencyRecord, type StoredAnswer } from './idempotency.entity.ts';
 
 /** The request headers of a route that creates something. */
-export const IdempotencyHeaders = Type.Object({
-  'idempotency-key': Type.Optional(
-    Type.String({
+export const IdempotencyHeaders = {
+  type: 'object',
+  properties: {
+    'idempotency-key': {
+      type: 'string',
       minLength: 1,
       maxLength: 255,
       pattern: '^[\\x21-\\x7e]+$',
@@ -16,9 +17,9 @@ export const IdempotencyHeaders = Type.Object({
         '1–255 visible ASCII characters of the client’s choice: ' +
         'the same key and body create once, and get the same answer',
       examples: ['5f0c3a52-1b7e-4c7d-9a53-0f6f0c1d2e3f'],
-    }),
-  ),
-});
+    },
+  },
+} as const;
 
 export const idempotencyHeader = {
   'Idempotent-Replayed': {

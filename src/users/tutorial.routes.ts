@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { Type } from 'typebox';
 import { NotFound } from '../errors.ts';
 import {
   IdempotencyHeaders,
@@ -17,45 +16,47 @@ import { ref } from '../http/schemas.ts';
 import { User, UserId } from './users.schemas.ts';
 import { createUser, emailTaken, userNotFound } from './users.ts';
 
-const TutorialUser = Type.Object(
-  { id: UserId, name: User.properties.name, email: User.properties.email },
-  {
-    $id: 'TutorialUser',
-    additionalProperties: false,
-    description: 'A user as the tutorial shows it.',
-    examples: [{ id: 1, name: 'Ada Lovelace', email: 'ada@example.com' }],
-  },
-);
+const { name, email } = User.properties;
 
-const NewTutorialUser = Type.Object(
-  { name: User.properties.name, email: User.properties.email },
-  {
-    $id: 'NewTutorialUser',
-    additionalProperties: false,
-    description: 'A user as the tutorial creates it.',
-    examples: [{ name: 'Ada Lovelace', email: 'ada@example.com' }],
-  },
-);
+const TutorialUser = {
+  type: 'object',
+  required: ['id', 'name', 'email'],
+  properties: { id: UserId, name, email },
+  $id: 'TutorialUser',
+  additionalProperties: false,
+  description: 'A user as the tutorial shows it.',
+  examples: [{ id: 1, name: 'Ada Lovelace', email: 'ada@example.com' }],
+} as const;
 
-const TutorialUserCreated = Type.Object(
-  { message: Type.Literal('User created'), user: ref(TutorialUser) },
-  {
-    $id: 'TutorialUserCreated',
-    additionalProperties: false,
-    description: 'What the tutorial says of a new user.',
-    examples: [{ message: 'User created', user: { id: 1, name: 'Ada Lovelace', email: 'ada@example.com' } }],
-  },
-);
+const NewTutorialUser = {
+  type: 'object',
+  required: ['name', 'email'],
+  properties: { name, email },
+  $id: 'NewTutorialUser',
+  additionalProperties: false,
+  description: 'A user as the tutorial creates it.',
+  examples: [{ name: 'Ada Lovelace', email: 'ada@example.com' }],
+} as const;
 
-const TutorialTaskStarted = Type.Object(
-  { message: Type.Literal('Task started') },
-  {
-    $id: 'TutorialTaskStarted',
-    additionalProperties: false,
-    description: 'What the tutorial says of a task.',
-    examples: [{ message: 'Task started' }],
-  },
-);
+const TutorialUserCreated = {
+  type: 'object',
+  required: ['message', 'user'],
+  properties: { message: { type: 'string', const: 'User created' }, user: ref(TutorialUser) },
+  $id: 'TutorialUserCreated',
+  additionalProperties: false,
+  description: 'What the tutorial says of a new user.',
+  examples: [{ message: 'User created', user: { id: 1, name: 'Ada Lovelace', email: 'ada@example.com' } }],
+} as const;
+
+const TutorialTaskStarted = {
+  type: 'object',
+  required: ['message'],
+  properties: { message: { type: 'string', const: 'Task started' } },
+  $id: 'TutorialTaskStarted',
+  additionalProperties: false,
+  description: 'What the tutorial says of a task.',
+  examples: [{ message: 'Task started' }],
+} as const;
 
 /** The tutorial's own words, beside ours. */
 function tutorialNotFound(error: NotFound, instance: string): ProblemBody {
@@ -124,7 +125,7 @@ const tutorial: FastifyPluginAsyncTypebox = async (app) => {
         summary: 'Look up a user, as the tutorial does',
         description: 'The tutorial’s form of `GET /users/{id}`. Its 404 also says `error: "User not found"`.',
         tags: [TAGS.tutorial.name],
-        params: Type.Object({ id: UserId }),
+        params: { type: 'object', required: ['id'], properties: { id: UserId } },
         response: {
           200: { ...ref(TutorialUser), description: 'The user' },
           ...problems(

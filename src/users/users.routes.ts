@@ -1,6 +1,5 @@
 import type { FastifyPluginAsyncTypebox, TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyReply } from 'fastify';
-import { Type } from 'typebox';
 import {
   ConditionalHeaders,
   etagHeader,
@@ -27,7 +26,7 @@ import { userJson } from './user-json.ts';
 import { exampleUser, ListUsersQuery, NewUser, User, UserId, UserPatch } from './users.schemas.ts';
 import { createUser, deleteUser, emailTaken, updateUser, userNotFound } from './users.ts';
 
-const UserParams = Type.Object({ id: UserId });
+const UserParams = { type: 'object', required: ['id'], properties: { id: UserId } } as const;
 
 const MERGE_PATCH = 'application/merge-patch+json';
 const PATCH_TYPES = [MERGE_PATCH, 'application/json'];

@@ -42,7 +42,7 @@ export async function createUser(tx: Tx, input: NewUser): Promise<UserView> {
   };
   const id = await tx.insert(User, 'emailKey', { ...user, ...keysOf(input) });
   if (id === undefined) throw emailTaken();
-  return { id, ...user };
+  return viewOf({ id, ...user });
 }
 
 /**
@@ -139,7 +139,15 @@ function keysOf({ name, email }: Pick<UserView, 'name' | 'email'>) {
   return { nameKey: nameKey(name), emailKey: emailKey(email), searchKey: searchKey(name, email) };
 }
 
-function viewOf(user: User): UserView {
+function viewOf(user: Omit<User, 'nameKey' | 'emailKey' | 'searchKey'>): UserView {
   const { id, name, email, attributes, version, createdAt, updatedAt } = user;
-  return { id, name, email, attributes, version, createdAt, updatedAt };
+  return {
+    id,
+    name,
+    email,
+    attributes,
+    version,
+    createdAt: createdAt.toISOString(),
+    updatedAt: updatedAt.toISOString(),
+  };
 }

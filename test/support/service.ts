@@ -40,7 +40,7 @@ export async function failService(test: Test, env: Record<string, string>) {
 
 function spawnService(test: Test, env: Record<string, string>) {
   // Through `env`, which becomes the service: the test runner would load its own hooks into a child that is Node.
-  const child = spawn('env', ['-u', 'NODE_OPTIONS', process.execPath, 'src/server.ts'], {
+  const child = spawn('env', ['-u', 'NODE_OPTIONS', process.execPath, 'src/server.js'], {
     cwd: ROOT,
     env: { PATH: process.env.PATH, PORT: '0', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -1,0 +1,62 @@
+import swagger from '@fastify/swagger';
+import Fastify, { type RouteOptions } from 'fastify';
+import type { OpenAPIV3_1 } from 'openapi-types';
+import { finishDocument, showExamples } from './document.ts';
+import { TAGS } from './openapi.ts';
+
+const ABOUT = `\
+Programs create, look up, list, change and delete users. Bodies are JSON, read strictly (I-JSON, RFC 7493): what breaks
+a rule is refused, never mended in silence.
+
+- **Errors**: every 4xx and 5xx is a problem document (RFC 9457) whose \`type\` names the exact case; \`errors\` lists
+  everything that is wrong with a request, where it is. A known path with a wrong method is a 405 with \`Allow\`.
+- **Versions**: a user's \`ETag\` changes with the user. \`If-Match\` changes only what you have seen, \`If-None-Match\`
+  fetches only what is new (RFC 9110 §13).
+- **Pages**: a list goes on where its \`Link\` header says (RFC 8288), until there is none.
+- **Repeating**: a create with an \`Idempotency-Key\` may be sent again until an answer arrives; it creates once.
+
+Every \`GET\` answers \`HEAD\` too.`;
+
+/** The document of these routes. @fastify/swagger notes routes as they are registered, so they are: in an app that never serves. */
+export async function makeDocument(
+  schemas: Record<string, unknown>,
+  routes: readonly RouteOptions[],
+): Promise<OpenAPIV3_1.Document> {
+  const app = Fastify({ exposeHeadRoutes: false });
+  app.setValidatorCompiler(() => () => true);
+  app.setSerializerCompiler(() => () => '');
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.1',
+      info: {
+        title: 'Muster',
+        version: '1.0.0',
+        summary: 'A user directory that runs as one small service.',
+        description: ABOUT,
+        license: { name: 'MIT', identifier: 'MIT' },
+      },
+      servers: [{ url: '/', description: 'this service' }],
+      tags: Object.values(TAGS),
+      // Muster answers whoever can reach it.
+      security: [],
+    },
+    refResolver: {
+      // Every component has the name that its schema gives it.
+      buildLocalReference(schema, _base, _fragment, index) {
+        if (typeof schema.$id !== 'string') throw new Error(`schema ${index} of the document has no $id`);
+        return schema.$id;
+      },
+    },
+    transform: ({ schema, url }) => ({ schema: showExamples(schema), url }),
+    transformObject(made) {
+      if ('swaggerObject' in made) throw new Error('the document is OpenAPI, not Swagger 2');
+      return finishDocument(made.openapiObject as OpenAPIV3_1.Document);
+    },
+  });
+  for (const schema of Object.values(schemas)) app.addSchema(schema);
+  for (const { method, url, schema } of routes) {
+    if (method !== 'HEAD') app.route({ method, url, schema, handler: () => {} });
+  }
+  await app.ready();
+  return app.swagger() as OpenAPIV3_1.Document;
+}
