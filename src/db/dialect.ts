@@ -40,11 +40,15 @@ export function contains(dialect: DialectName, column: string, term: string): Co
 /**
  * The rows of `users` whose search key holds `term` of three characters or more, by the trigram index. FTS5 is a table
  * of its own, and gives ids in order: with `page` (a condition on the id, its order and a limit) it stops after those
- * of one page instead of collecting a million. PostgreSQL's planner does that by itself.
+ * of one page instead of collecting a million. PostgreSQL's planner does that by itself; of an address it is asked for
+ * the part before the domain only, because the trigrams of a domain are those of half the directory (78 ms instead of 4).
  */
 export function matchesSearch(dialect: DialectName, term: string, page?: Condition): Condition {
-  if (dialect === 'postgresql')
-    return { sql: 'search_key like ?', values: [`%${term.replace(/[\\%_]/g, '\\$&')}%`] };
+  if (dialect === 'postgresql') {
+    const selective = /^.{2,}@/su.exec(term)?.[0] ?? term;
+    const pattern = `%${selective.replace(/[\\%_]/g, '\\$&')}%`;
+    return { sql: 'search_key like ? and strpos(search_key, ?) > 0', values: [pattern, term] };
+  }
   const phrase = `"${term.replaceAll('"', '""')}"`;
   return {
     sql: `id in (select rowid as id from users_search where users_search match ? ${page?.sql ?? ''})`,

@@ -123,9 +123,22 @@ async function search(
     `select ${USER_COLUMNS} from ${near} ${where([held])} ${order.by} limit ?`,
     [...values, limit],
   );
-  return found.length === limit
-    ? found
-    : select(reader, [range, matchesSearch(reader.dialect, term)], order, limit);
+  if (found.length === limit) return found;
+  const all = apart(reader.dialect, [range, matchesSearch(reader.dialect, term)]);
+  return reader.read<UserRow>(`select ${USER_COLUMNS} from ${all.sql} ${order.by} limit ?`, [
+    ...all.values,
+    limit,
+  ]);
+}
+
+/**
+ * These users, found before they are sorted: PostgreSQL's planner would rather go on along the index, through all who do
+ * not match (1.4 s among a million where this takes 0.2). A subquery with an offset is not merged with what is around it.
+ */
+function apart(dialect: DialectName, conditions: (Condition | undefined)[]): Condition {
+  const values = conditions.flatMap((condition) => condition?.values ?? []);
+  if (dialect === 'sqlite') return { sql: `users ${where(conditions)}`, values };
+  return { sql: `(select * from users ${where(conditions)} offset 0) as found`, values };
 }
 
 /** About 10 ms of looking at rows one by one. */
