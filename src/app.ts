@@ -7,12 +7,15 @@ import docs from './http/docs.ts';
 import edge, { answerBrokenRequest } from './http/edge.ts';
 import logging, { loggerOptions } from './http/logging.ts';
 import methods from './http/methods.ts';
+import open from './http/open.ts';
 import openapi from './http/openapi.ts';
 import problem, { answerFrameworkError } from './http/problem.ts';
 import { strictValidation } from './http/validation.ts';
+import { gather } from './tasks/gather.task.ts';
 import type { TaskKind } from './tasks/kinds.ts';
 import tasks from './tasks/plugin.ts';
 import { sleep } from './tasks/sleep.task.ts';
+import tasksRoutes from './tasks/tasks.routes.ts';
 import { isEmail } from './users/keys.ts';
 import users from './users/plugin.ts';
 import tutorialRoutes from './users/tutorial.routes.ts';
@@ -50,13 +53,14 @@ export async function buildApp(
   await app.register(logging);
   await app.register(edge, { shutdownTimeoutMs: config.shutdownTimeoutMs });
   await app.register(methods);
+  await app.register(open);
   await app.register(openapi);
   await app.register(docs);
 
   await app.register(db, { databaseUrl: config.databaseUrl, poolMax: config.databasePoolMax, entities });
   await app.register(tasks, {
     databaseUrl: config.databaseUrl,
-    kinds: [sleep, ...(extra.kinds ?? [])],
+    kinds: [sleep, gather, ...(extra.kinds ?? [])],
     formats,
     concurrency: config.taskConcurrency,
     graceMs: config.shutdownTimeoutMs * 0.8,
@@ -65,6 +69,7 @@ export async function buildApp(
   await app.register(users);
 
   await app.register(usersRoutes);
+  await app.register(tasksRoutes);
   await app.register(tutorialRoutes);
 
   return app;

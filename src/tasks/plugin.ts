@@ -32,6 +32,7 @@ export default plugin(
     const write = app.write;
     const bell = new Bell(databaseUrl, log);
     const watch = new Watch(reader, bell);
+    // A kind's own input is looked at as it stands; what it refers to is the union of all kinds.
     const check = valueChecker(formats, kindSchemas(kinds));
     const compile = (kind: TaskKind) => {
       const faultsOf = check(kind.input, ['input']);

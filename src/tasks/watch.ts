@@ -3,7 +3,7 @@ import type { Bell } from '../db/bell.ts';
 import { isAmong } from '../db/dialect.ts';
 import type { Reader } from '../db/reader.ts';
 import { CHANGED } from './topics.ts';
-import { TASK_COLUMNS, type TaskRow, type TaskView, taskView } from './view.ts';
+import { MAX_ID, TASK_COLUMNS, type TaskRow, type TaskView, taskView } from './view.ts';
 
 /** Behind the bell: how long a change may go unnoticed when nobody rang, or nobody heard it. */
 const LOOK_MS = 1000;
@@ -19,6 +19,7 @@ export class Watch {
   #next: PromiseWithResolvers<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #wokenAt = 0;
+  #dueAt = Infinity;
   readonly #off: () => void;
 
   constructor(reader: Reader, bell: Bell) {
@@ -34,7 +35,10 @@ export class Watch {
     return this.#loader.load(id);
   }
 
-  /** Resolves when any task may have changed, and after a second at the latest; at once when `signal` is aborted. */
+  /**
+   * Resolves when any task may have changed, and after a second at the latest; at once when `signal` is aborted. To be
+   * called before one looks: a change right after the look would go by otherwise.
+   */
   next(signal?: AbortSignal): Promise<void> {
     if (signal?.aborted) return Promise.resolve();
     this.#next ??= Promise.withResolvers();
@@ -57,8 +61,6 @@ export class Watch {
     this.#next?.resolve();
   }
 
-  #dueAt = Infinity;
-
   #wakeSoon(ms: number): void {
     if (this.#next === undefined) return;
     const now = performance.now();
@@ -75,9 +77,6 @@ export class Watch {
     }, at - now);
   }
 }
-
-/** The largest id either database can hold. */
-const MAX_ID = 2 ** 31 - 1;
 
 async function findTasks(reader: Reader, ids: readonly number[]): Promise<(TaskView | undefined)[]> {
   const rows = await reader.read<TaskRow>(
