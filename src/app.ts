@@ -5,6 +5,7 @@ import db from './db/plugin.ts';
 import { entities } from './entities.ts';
 import docs from './http/docs.ts';
 import edge, { answerBrokenRequest } from './http/edge.ts';
+import { pruneAnswers } from './http/idempotency.ts';
 import logging, { loggerOptions } from './http/logging.ts';
 import methods from './http/methods.ts';
 import open from './http/open.ts';
@@ -14,6 +15,8 @@ import { strictValidation } from './http/validation.ts';
 import { gather } from './tasks/gather.task.ts';
 import type { TaskKind } from './tasks/kinds.ts';
 import tasks from './tasks/plugin.ts';
+import { type Prunable, pruneOf, pruneTasks } from './tasks/prune.task.ts';
+import schedulesRoutes from './tasks/schedules.routes.ts';
 import { sleep } from './tasks/sleep.task.ts';
 import tasksRoutes from './tasks/tasks.routes.ts';
 import { isEmail } from './users/keys.ts';
@@ -60,7 +63,8 @@ export async function buildApp(
   await app.register(db, { databaseUrl: config.databaseUrl, poolMax: config.databasePoolMax, entities });
   await app.register(tasks, {
     databaseUrl: config.databaseUrl,
-    kinds: [sleep, gather, ...(extra.kinds ?? [])],
+    kinds: [sleep, gather, pruneOf(prunables(config)), ...(extra.kinds ?? [])],
+    schedules: [{ name: 'prune', kind: 'prune', input: {}, cron: '17 * * * *', timeZone: 'UTC' }],
     formats,
     concurrency: config.taskConcurrency,
     graceMs: config.shutdownTimeoutMs * 0.8,
@@ -70,9 +74,18 @@ export async function buildApp(
 
   await app.register(usersRoutes);
   await app.register(tasksRoutes);
+  await app.register(schedulesRoutes);
   await app.register(tutorialRoutes);
 
   return app;
+}
+
+/** What is not kept for ever. */
+function prunables(config: Config): Prunable[] {
+  return [
+    { name: 'tasks', days: config.taskRetentionDays, before: pruneTasks },
+    { name: 'idempotencyRecords', days: config.idempotencyRetentionDays, before: pruneAnswers },
+  ];
 }
 
 /** Node and Fastify wait for ever by default: a few hundred slow clients would hold every connection. */

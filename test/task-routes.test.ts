@@ -28,19 +28,22 @@ const failing = () =>
     },
   });
 
-onEachDatabase('a task that is posted is accepted, runs, and can be read and waited for', async (t, dialect) => {
-  const { request } = await startTasks(t, dialect, []);
-  const created = await request('POST', '/tasks', { json: { kind: 'sleep', input: { ms: 20 } } });
-  t.equal(created.status, 202);
-  t.equal(created.headers.location, '/tasks/1');
-  t.match(created.json(), { id: 1, kind: 'sleep', input: { ms: 20 }, state: 'queued', priority: 0 });
-  const waited = await request('GET', '/tasks/1', { headers: { prefer: 'respond-async, wait=10' } });
-  t.equal(waited.headers['preference-applied'], 'wait=10');
-  t.match(waited.json(), { state: 'succeeded', attempt: 1, finishedAt: String });
-  const short = await request('POST', '/tasks', { json: { kind: 'sleep', input: { ms: 5000 } } });
-  const early = await request('GET', String(short.headers.location), { headers: { prefer: 'wait=0' } });
-  t.match(early.json(), { state: /queued|running/ });
-});
+onEachDatabase(
+  'a task that is posted is accepted, runs, and can be read and waited for',
+  async (t, dialect) => {
+    const { request } = await startTasks(t, dialect, []);
+    const created = await request('POST', '/tasks', { json: { kind: 'sleep', input: { ms: 20 } } });
+    t.equal(created.status, 202);
+    t.equal(created.headers.location, '/tasks/1');
+    t.match(created.json(), { id: 1, kind: 'sleep', input: { ms: 20 }, state: 'queued', priority: 0 });
+    const waited = await request('GET', '/tasks/1', { headers: { prefer: 'respond-async, wait=10' } });
+    t.equal(waited.headers['preference-applied'], 'wait=10');
+    t.match(waited.json(), { state: 'succeeded', attempt: 1, finishedAt: String });
+    const short = await request('POST', '/tasks', { json: { kind: 'sleep', input: { ms: 5000 } } });
+    const early = await request('GET', String(short.headers.location), { headers: { prefer: 'wait=0' } });
+    t.match(early.json(), { state: /queued|running/ });
+  },
+);
 
 onEachDatabase('what is wrong with a task is said where it is', async (t, dialect) => {
   const { request } = await startTasks(t, dialect, []);
@@ -66,19 +69,22 @@ onEachDatabase('what is wrong with a task is said where it is', async (t, dialec
   t.equal((await request('POST', '/tasks/99999999999/retry')).status, 404);
 });
 
-onEachDatabase('an Idempotency-Key enqueues once, a dedupe key while the first is not finished', async (t, dialect) => {
-  const { request } = await startTasks(t, dialect, [endless()]);
-  const json = { kind: 'endless' };
-  const headers = { 'idempotency-key': 'k' };
-  const first = await request('POST', '/tasks', { json, headers });
-  const again = await request('POST', '/tasks', { json, headers });
-  t.strictSame(again.json(), first.json());
-  t.equal(again.headers['idempotent-replayed'], 'true');
-  const keyed = await request('POST', '/tasks', { json: { ...json, dedupeKey: 'nightly' } });
-  const same = await request('POST', '/tasks', { json: { ...json, dedupeKey: 'nightly' } });
-  t.equal(same.status, 202);
-  t.equal(same.headers.location, keyed.headers.location);
-});
+onEachDatabase(
+  'an Idempotency-Key enqueues once, a dedupe key while the first is not finished',
+  async (t, dialect) => {
+    const { request } = await startTasks(t, dialect, [endless()]);
+    const json = { kind: 'endless' };
+    const headers = { 'idempotency-key': 'k' };
+    const first = await request('POST', '/tasks', { json, headers });
+    const again = await request('POST', '/tasks', { json, headers });
+    t.strictSame(again.json(), first.json());
+    t.equal(again.headers['idempotent-replayed'], 'true');
+    const keyed = await request('POST', '/tasks', { json: { ...json, dedupeKey: 'nightly' } });
+    const same = await request('POST', '/tasks', { json: { ...json, dedupeKey: 'nightly' } });
+    t.equal(same.status, 202);
+    t.equal(same.headers.location, keyed.headers.location);
+  },
+);
 
 onEachDatabase('tasks are listed newest first, page by page, by state and kind', async (t, dialect) => {
   const { app, request } = await startTasks(t, dialect, [endless()], { taskConcurrency: 2 });

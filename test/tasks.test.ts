@@ -42,21 +42,24 @@ onEachDatabase('an idle service starts a task within 50 ms', async (t, dialect) 
   t.ok((took[5] ?? Infinity) < 50, `the median is ${took[5]} ms`);
 });
 
-onEachDatabase('a task is there if, and only if, the transaction that enqueues it commits', async (t, dialect) => {
-  const work = kind(async () => 'done');
-  const { app } = await startApp(t, dialect, {}, { kinds: [work] });
-  await t.rejects(
-    app.write(async (tx) => {
-      await app.tasks.enqueue(tx, work, {});
-      throw new Error('after all, no');
-    }),
-  );
-  t.strictSame(await app.reader.read('select id from tasks', []), []);
-  await t.rejects(
-    app.write((tx) => app.tasks.enqueue(tx, 'nothing', {})),
-    { code: 'invalid-body', faults: [{ pointer: '#/kind' }] },
-  );
-});
+onEachDatabase(
+  'a task is there if, and only if, the transaction that enqueues it commits',
+  async (t, dialect) => {
+    const work = kind(async () => 'done');
+    const { app } = await startApp(t, dialect, {}, { kinds: [work] });
+    await t.rejects(
+      app.write(async (tx) => {
+        await app.tasks.enqueue(tx, work, {});
+        throw new Error('after all, no');
+      }),
+    );
+    t.strictSame(await app.reader.read('select id from tasks', []), []);
+    await t.rejects(
+      app.write((tx) => app.tasks.enqueue(tx, 'nothing', {})),
+      { code: 'invalid-body', faults: [{ pointer: '#/kind' }] },
+    );
+  },
+);
 
 onEachDatabase('those of higher priority go first, then the older', async (t, dialect) => {
   const order: unknown[] = [];
@@ -103,39 +106,45 @@ onEachDatabase('no more run at once than the service and their kind allow', asyn
   t.strictSame(most, { many: most.many, few: 2, all: 6 });
 });
 
-onEachDatabase('a failure is tried again after a pause, until the attempts are used up', async (t, dialect) => {
-  const work = kind(async ({ attempt }) => {
-    throw new Error(`attempt ${attempt}`);
-  });
-  const { app } = await startApp(t, dialect, {}, { kinds: [work] });
-  const task = await app.write((tx) => app.tasks.enqueue(tx, work, {}, { maxAttempts: 2 }));
-  const waiting = await settled(app, task.id, ({ state }) => state === 'scheduled');
-  t.match(waiting, { attempt: 1, error: { message: 'attempt 1' } });
-  const pause = Number(waiting.runAt) - Number(waiting.startedAt);
-  t.ok(pause >= 800 && pause < 1500, `${pause} ms`);
-  const failed = await settled(app, task.id);
-  t.match(failed, { state: 'failed', attempt: 2, error: { message: 'attempt 2' } });
-});
+onEachDatabase(
+  'a failure is tried again after a pause, until the attempts are used up',
+  async (t, dialect) => {
+    const work = kind(async ({ attempt }) => {
+      throw new Error(`attempt ${attempt}`);
+    });
+    const { app } = await startApp(t, dialect, {}, { kinds: [work] });
+    const task = await app.write((tx) => app.tasks.enqueue(tx, work, {}, { maxAttempts: 2 }));
+    const waiting = await settled(app, task.id, ({ state }) => state === 'scheduled');
+    t.match(waiting, { attempt: 1, error: { message: 'attempt 1' } });
+    const pause = Number(waiting.runAt) - Number(waiting.startedAt);
+    t.ok(pause >= 800 && pause < 1500, `${pause} ms`);
+    const failed = await settled(app, task.id);
+    t.match(failed, { state: 'failed', attempt: 2, error: { message: 'attempt 2' } });
+  },
+);
 
-onEachDatabase('a failure for good, and a result that cannot be kept, are not tried again', async (t, dialect) => {
-  const ends: Record<string, () => unknown> = {
-    refused: () => {
-      throw new PermanentFailure('It makes no sense.', 'senseless');
-    },
-    'result-too-large': () => 'x'.repeat(1_100_000),
-    'result-not-json': () => 1n,
-  };
-  const work = kind(async ({ input }) => ends[String(Object.values(input)[0])]?.());
-  const { app } = await startApp(t, dialect, {}, { kinds: [work] });
-  for (const [name, code] of [
-    ['refused', 'senseless'],
-    ['result-too-large', 'result-too-large'],
-    ['result-not-json', 'result-not-json'],
-  ]) {
-    const task = await app.write((tx) => app.tasks.enqueue(tx, work, { name }));
-    t.match(await settled(app, task.id), { state: 'failed', attempt: 1, error: { code } });
-  }
-});
+onEachDatabase(
+  'a failure for good, and a result that cannot be kept, are not tried again',
+  async (t, dialect) => {
+    const ends: Record<string, () => unknown> = {
+      refused: () => {
+        throw new PermanentFailure('It makes no sense.', 'senseless');
+      },
+      'result-too-large': () => 'x'.repeat(1_100_000),
+      'result-not-json': () => 1n,
+    };
+    const work = kind(async ({ input }) => ends[String(Object.values(input)[0])]?.());
+    const { app } = await startApp(t, dialect, {}, { kinds: [work] });
+    for (const [name, code] of [
+      ['refused', 'senseless'],
+      ['result-too-large', 'result-too-large'],
+      ['result-not-json', 'result-not-json'],
+    ]) {
+      const task = await app.write((tx) => app.tasks.enqueue(tx, work, { name }));
+      t.match(await settled(app, task.id), { state: 'failed', attempt: 1, error: { code } });
+    }
+  },
+);
 
 onEachDatabase('one that takes too long is told so, and can write nothing any more', async (t, dialect) => {
   const late = Promise.withResolvers<unknown>();
@@ -179,8 +188,7 @@ onEachDatabase('a second task with the same key is the first, until that has end
   const go = Promise.withResolvers<void>();
   const work = kind(() => go.promise);
   const { app } = await startApp(t, dialect, {}, { kinds: [work] });
-  const enqueue = (dedupeKey: string) =>
-    app.write((tx) => app.tasks.enqueue(tx, work, {}, { dedupeKey }));
+  const enqueue = (dedupeKey: string) => app.write((tx) => app.tasks.enqueue(tx, work, {}, { dedupeKey }));
   const [a, b, c, other] = await Promise.all([enqueue('k'), enqueue('k'), enqueue('k'), enqueue('z')]);
   t.equal(a?.id, b?.id);
   t.equal(a?.id, c?.id);

@@ -21,11 +21,13 @@ export function jsonBytes(value: unknown): number {
 type Formats = Record<string, (value: string) => boolean>;
 
 function ajvOptions(formats: Formats) {
-  const onAjv = (ajv: { addKeyword(definition: object): unknown }) =>
+  const onAjv = (ajv: { addKeyword(definition: object): unknown }) => {
     ajv.addKeyword({
       keyword: 'x-maxBytes',
       validate: (limit: number, value: unknown) => jsonBytes(value) <= limit,
     });
+    ajv.addKeyword({ keyword: 'x-tags' }); // for the words of a refusal, see `inWords`
+  };
   return {
     customOptions: {
       coerceTypes: false,

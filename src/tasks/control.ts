@@ -46,7 +46,8 @@ export async function retryTask(tx: Tx, id: number): Promise<TaskView> {
       [id, id, id],
     );
   } catch (error) {
-    if (error instanceof Error && error.name === 'UniqueConstraintViolationException') throw taskDuplicate(id);
+    if (error instanceof Error && error.name === 'UniqueConstraintViolationException')
+      throw taskDuplicate(id);
     throw error;
   }
   return readTask(tx, id);

@@ -38,7 +38,8 @@ const options = {
     Type.String({
       minLength: 1,
       maxLength: 255,
-      description: 'while a task of this kind with this key is not finished, it is the answer, and no other begins',
+      description:
+        'while a task of this kind with this key is not finished, it is the answer, and no other begins',
       examples: ['nightly'],
     }),
   ),

@@ -7,6 +7,8 @@ import { kindSchemas } from './kind-schemas.ts';
 import type { TaskKind } from './kinds.ts';
 import { TaskQueue } from './queue.ts';
 import { TaskRunner } from './runner.ts';
+import { Scheduler } from './scheduler.ts';
+import type { NewSchedule } from './schedules.ts';
 import { Watch } from './watch.ts';
 
 declare module 'fastify' {
@@ -19,6 +21,8 @@ interface Options {
   databaseUrl: string;
   kinds: readonly TaskKind[];
   formats: Record<string, (value: string) => boolean>;
+  /** The schedules that are built in. */
+  schedules: readonly (NewSchedule & { name: string })[];
   concurrency: number;
   /** How long a shutdown waits for what runs. */
   graceMs: number;
@@ -27,7 +31,7 @@ interface Options {
 
 /** The background runs from the moment the service is ready until it closes. */
 export default plugin(
-  async (app: FastifyInstance, { databaseUrl, kinds, formats, ...options }: Options) => {
+  async (app: FastifyInstance, { databaseUrl, kinds, schedules, formats, ...options }: Options) => {
     const { reader, log } = app;
     const write = app.write;
     const bell = new Bell(databaseUrl, log);
@@ -45,15 +49,18 @@ export default plugin(
     };
     const queue = new TaskQueue(kinds, compile, { bell, reader, watch });
     const runner = new TaskRunner({ ...options, queue, write, bell, log });
+    const scheduler = new Scheduler({ queue, write, bell, log, builtIn: schedules });
 
     app.decorate('tasks', queue);
     app.addHook('onReady', async () => {
       bell.start();
       runner.start();
+      await scheduler.start();
     });
     // Its time begins with the shutdown, not when the last connection has gone.
     app.addHook('preClose', async () => void runner.stop());
     app.addHook('onClose', async () => {
+      await scheduler.stop();
       await runner.stop();
       watch.stop();
       await bell.stop();

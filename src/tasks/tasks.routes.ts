@@ -126,7 +126,10 @@ const tasks: FastifyPluginAsyncTypebox = async (app) => {
           200: {
             description: 'The task as it is now',
             headers: preferenceHeader,
-            content: { 'application/json': { schema: ref(Task) }, [EVENT_STREAM]: { schema: ref(TaskEvents) } },
+            content: {
+              'application/json': { schema: ref(Task) },
+              [EVENT_STREAM]: { schema: ref(TaskEvents) },
+            },
           },
           ...problems(...refusedId),
         },
@@ -191,13 +194,7 @@ const tasks: FastifyPluginAsyncTypebox = async (app) => {
             ...ref(Task),
             description: 'The task, which will run',
           },
-          ...problems(
-            ...refusedId,
-            taskNotFinished(1, 'running'),
-            taskSucceeded(1),
-            taskDuplicate(1),
-            413,
-          ),
+          ...problems(...refusedId, taskNotFinished(1, 'running'), taskSucceeded(1), taskDuplicate(1), 413),
         },
       },
     },

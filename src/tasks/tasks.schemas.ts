@@ -85,9 +85,7 @@ export const Task = Type.Object(
         examples: ['nightly'],
       }),
     ),
-    parentId: Type.Optional(
-      Type.Integer({ description: 'the task that waits for this one', examples: [7] }),
-    ),
+    parentId: Type.Optional(Type.Integer({ description: 'the task that waits for this one', examples: [7] })),
     cancelRequestedAt: Type.Optional(
       dateTime('when somebody asked for it to be cancelled', exampleTask.finishedAt),
     ),
@@ -115,7 +113,12 @@ export const ListTasksQuery = Type.Object(
   {
     state: Type.Optional(Type.Unsafe<TaskState>({ ...State, description: 'only those in this state' })),
     kind: Type.Optional(
-      Type.String({ minLength: 1, maxLength: 100, description: 'only those of this kind', examples: ['sleep'] }),
+      Type.String({
+        minLength: 1,
+        maxLength: 100,
+        description: 'only those of this kind',
+        examples: ['sleep'],
+      }),
     ),
     limit: Type.Integer({
       minimum: 1,

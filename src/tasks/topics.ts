@@ -8,3 +8,6 @@ export const SCHEDULED = 'tasks.scheduled';
 export const CANCEL = 'tasks.cancel';
 /** A task has changed in a way that one may watch. */
 export const CHANGED = 'tasks.changed';
+
+/** A schedule was made or taken away. */
+export const SCHEDULES = 'schedules';
