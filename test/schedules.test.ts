@@ -83,7 +83,7 @@ t.test('a change of clocks neither loses a firing nor doubles it', async (t) => 
   const next = (cron: string, after: string) => nextRun(cron, 'Europe/Oslo', new Date(after)).toISOString();
   t.equal(
     next('30 2 * * *', '2026-03-28T12:00:00Z'),
-    '2026-03-29T01:30:00.000Z',
+    '2026-03-29T01:00:00.000Z',
     'half past two is not there',
   );
   t.equal(next('30 2 * * *', '2026-10-24T12:00:00Z'), '2026-10-25T00:30:00.000Z', 'the first of two');

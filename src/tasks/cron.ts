@@ -2,8 +2,8 @@ import { Cron } from 'croner';
 import { Invalid } from '../errors.ts';
 
 /**
- * The first time after `after` that a cron expression names in a time zone. At a change of clocks, a time that does not
- * exist is the next that does, and one that is there twice counts once.
+ * The first time after `after` that a cron expression names in a time zone. At a change of clocks, a time of day that
+ * does not exist is the first moment after the gap, and one that is there twice counts once.
  * @throws {Invalid} saying which of the two cannot be read
  */
 export function nextRun(expression: string, timeZone: string, after: Date): Date {

@@ -26,7 +26,8 @@ export function pruneOf(prunables: readonly Prunable[]): TaskKind<Record<string,
       for (const { name, days, before } of prunables) {
         const time = new Date(Date.now() - days * DAY_MS);
         deleted[name] = 0;
-        for (let last = BATCH; last === BATCH; ) {
+        // Until nothing is left: a parent can go when its children have.
+        for (let last = BATCH; last > 0; ) {
           signal.throwIfAborted();
           last = await write((tx) => before(tx.em, time, BATCH));
           deleted[name] += last;
