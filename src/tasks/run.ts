@@ -75,6 +75,7 @@ export class Run {
 
   /** Gives the task back as it was before the claim. */
   handBack(): void {
+    if (this.outcome === undefined) this.#logCutShort();
     this.#decide(this.#outcome({ state: 'queued' }));
   }
 
@@ -95,7 +96,7 @@ export class Run {
     } catch (error) {
       const { reason } = this.#abort.signal;
       if (reason instanceof Aborted && reason.why === 'shutdown') {
-        this.#log.warn(`Background task ${kind.kind} was cut short by the shutdown, and will run again`);
+        if (this.outcome === undefined) this.#logCutShort();
         return this.#outcome({ state: 'queued' });
       }
       if (this.outcome === undefined) {
@@ -105,6 +106,10 @@ export class Run {
       }
       return this.#failure(error);
     }
+  }
+
+  #logCutShort(): void {
+    this.#log.warn(`Background task ${this.kind.kind} was cut short by the shutdown, and will run again`);
   }
 
   #failure(error: unknown): Outcome {

@@ -3,19 +3,21 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyBaseLogger } from 'fastify';
 import type { Bell } from '../db/bell.ts';
 import type { Tx } from '../db/tx.ts';
-import { type Claimed, claim } from './claim.ts';
-import { cancelDescendants } from './control.ts';
+import type { Claimed } from './claim.ts';
 import { Aborted, type TaskKind } from './kinds.ts';
 import type { TaskQueue } from './queue.ts';
 import { Run, type Surroundings } from './run.ts';
-import { type Outcome, saveProgress, settle } from './settle.ts';
+import { cancelRequested, Runs } from './runs.ts';
+import { type Outcome, settle } from './settle.ts';
 import { Slots } from './slots.ts';
 import type { TaskProgress } from './task.entity.ts';
 import { CANCEL, CHANGED, QUEUED, SCHEDULED } from './topics.ts';
-import { look, promote, renew, rescue } from './upkeep.ts';
+import { type Due, type Self, writeTurn } from './turn.ts';
+import { look, type Renewed } from './upkeep.ts';
 
-/** How long a claim lasts, by the database's clock. It is renewed three times as often. */
-export const LEASE_MS = 15_000;
+/** How long a claim lasts, by the database's clock, and how often it is renewed. */
+const LEASE_MS = 15_000;
+const RENEW_MS = 5000;
 /** How often the database is asked when nobody rings. */
 const LOOK_MS = 1000;
 const PROGRESS_MS = 250;
@@ -33,14 +35,6 @@ export interface RunnerOptions {
   /** How long `stop()` lets running functions go on. */
   graceMs: number;
   reached?: ((step: string) => void) | undefined;
-  leaseMs?: number;
-}
-
-interface Written {
-  settled: Map<number, string>;
-  claimed: Claimed[];
-  renewed: { id: number; attempt: number; cancel: boolean }[] | undefined;
-  queued: number;
 }
 
 /**
@@ -50,12 +44,11 @@ interface Written {
  */
 export class TaskRunner {
   /** A runner that has stopped never claims again: with the attempt this names one run for ever. */
-  readonly #id = randomUUID();
+  readonly #self: Self;
   readonly #options: RunnerOptions;
   readonly #kinds: Map<string, TaskKind>;
   readonly #slots: Slots;
-  readonly #leaseMs: number;
-  readonly #runs = new Set<Run>();
+  readonly #runs = new Runs();
   readonly #around: Surroundings;
   readonly #listening: (() => void)[];
   #wake = Promise.withResolvers<void>();
@@ -65,6 +58,8 @@ export class TaskRunner {
   #graceOver = false;
   /** What may be there to do, as far as is known. */
   #mayClaim = true;
+  /** A commit that seemed to fail may have claimed tasks that nobody here knows of. */
+  #mayHaveStrays = false;
   #suspectsWait = false;
   #orphans: boolean;
   /** Moments of `performance.now()`. */
@@ -78,7 +73,8 @@ export class TaskRunner {
     this.#options = options;
     this.#kinds = new Map(options.queue.kinds.map((kind) => [kind.kind, kind]));
     this.#slots = new Slots(options.queue.kinds, options.concurrency);
-    this.#leaseMs = options.leaseMs ?? LEASE_MS;
+    const waiting = options.queue.kinds.filter((kind) => kind.waits).map(({ kind }) => kind);
+    this.#self = { id: randomUUID(), leaseMs: LEASE_MS, waiting };
     // On SQLite there is no other process: whatever runs at the start is without one.
     this.#orphans = options.queue.reader.dialect === 'sqlite';
     this.#around = {
@@ -110,11 +106,11 @@ export class TaskRunner {
   async #stop(): Promise<void> {
     this.#stopping = true;
     for (const off of this.#listening) off();
-    for (const run of this.#runs) run.abort(new Aborted('shutdown', 'The service stops.'));
+    for (const run of this.#runs.all()) run.abort(new Aborted('shutdown', 'The service stops.'));
     this.#wake.resolve();
     const timer = setTimeout(() => {
       this.#graceOver = true;
-      for (const run of this.#runs) run.handBack();
+      for (const run of this.#runs.all()) run.handBack();
       this.#wake.resolve();
     }, this.#options.graceMs);
     await this.#loop;
@@ -154,9 +150,10 @@ export class TaskRunner {
   }
 
   async #pause(): Promise<void> {
-    const unsettled = [...this.#runs].some((run) => run.outcome !== undefined);
+    const unsettled = this.#runs.all().some((run) => run.outcome !== undefined);
     const upkeep = this.#stopping ? Infinity : Math.min(this.#promoteAt, this.#rescueAt);
-    const next = unsettled ? 0 : Math.min(this.#lookAt, this.#renewAt, this.#progressAt, upkeep);
+    const renewAt = this.#runs.size > 0 || this.#mayHaveStrays ? this.#renewAt : Infinity;
+    const next = unsettled ? 0 : Math.min(this.#lookAt, renewAt, this.#progressAt, upkeep);
     const ms = next - performance.now();
     if (ms <= 0) return void (await new Promise((resolve) => setImmediate(resolve)));
     const timer = new AbortController();
@@ -167,77 +164,64 @@ export class TaskRunner {
     timer.abort();
   }
 
+  /** Writes what is due, all in one transaction, and begins what was claimed by it. */
   async #turn(): Promise<void> {
     if (performance.now() >= this.#lookAt) await this.#look();
-    const now = performance.now();
-    for (const run of this.#runs) if (run.outcome === 'lost') this.#forget(run);
-    const over = [...this.#runs].filter((run) => run.outcome !== undefined);
-    const progress =
-      now >= this.#progressAt
-        ? [...this.#runs].flatMap((run) => (run.unsaved ? { run, progress: run.unsaved } : []))
-        : [];
-    const working = !this.#stopping;
-    const room = working && this.#mayClaim ? this.#slots.room(this.#active(), this.#suspectsWait) : undefined;
-    const claims = room !== undefined && (room.free > 0 || room.waiting.length > 0);
-    const due = {
-      renew: this.#runs.size > 0 && now >= this.#renewAt,
-      promote: working && now >= this.#promoteAt,
-      rescue: working && (this.#orphans || now >= this.#rescueAt),
-    };
-    if (progress.length === 0 && now >= this.#progressAt) this.#progressAt = Infinity;
-    if (over.length + progress.length === 0 && !claims && !Object.values(due).includes(true)) return;
+    const due = this.#due();
+    if (due === undefined) return;
     // A ring during the transaction says it again.
-    if (claims) this.#mayClaim = false;
-    const written = await this.#options
-      .write(async (tx): Promise<Written> => {
-        tx.changed();
-        const { em } = tx;
-        const outcomes = over.flatMap((run) => (typeof run.outcome === 'object' ? run.outcome : []));
-        const settled = await settle(em, outcomes);
-        await cancelDescendants(em, this.#unfinishedParents(outcomes, settled));
-        await saveProgress(
-          em,
-          progress.map(({ run, progress }) => ({ ...run.fence, progress })),
-        );
-        const renewed = due.renew ? await renew(em, this.#id, this.#leaseMs) : undefined;
-        const waiting = [...this.#kinds.values()].filter((kind) => kind.waits).map(({ kind }) => kind);
-        const rescued = due.rescue ? await rescue(em, { runner: this.#id, all: this.#orphans, waiting }) : [];
-        const queued = rescued.length + (due.promote ? await promote(em) : 0);
-        const claimed = claims ? await claim(em, this.#id, this.#leaseMs, room) : [];
-        if (claimed.length > 0) this.#around.reached('claiming');
-        if (settled.size > 0) this.#around.reached('settling');
-        return { settled, claimed, renewed, queued };
-      })
-      .catch((error) => {
-        if (claims) this.#mayClaim = true;
+    if (due.room !== undefined) this.#mayClaim = false;
+    const { write, bell } = this.#options;
+    const written = await write((tx) => writeTurn(tx, this.#self, due, this.#around.reached)).catch(
+      (error) => {
+        this.#mayClaim = true;
+        this.#mayHaveStrays = true;
+        this.#renewAt = 0;
         throw error;
-      });
-    if (due.rescue) this.#orphans = false;
-    if (due.renew) this.#renewAt = now + this.#leaseMs / 3;
-    if (due.promote) this.#promoteAt = Infinity;
-    if (due.rescue) this.#rescueAt = Infinity;
-    if (now >= this.#progressAt) this.#afterProgress(progress);
-    this.#afterSettle(over, written.settled);
-    if (written.renewed !== undefined) this.#afterRenew(written.renewed);
-    if (written.queued > 0) {
-      this.#mayClaim = true;
-      this.#lookAt = 0;
+      },
+    );
+    if (due.rescue !== undefined) {
+      this.#orphans = false;
+      this.#rescueAt = Infinity;
     }
+    if (due.promote) this.#promoteAt = Infinity;
+    if (due.progress.length > 0) this.#afterProgress(due.progress);
+    this.#afterSettle(due.over, written.settled);
+    if (written.renewed !== undefined) this.#afterRenew(written.renewed);
+    if (written.rescued + written.cancelled > 0) bell.ring(CHANGED);
+    if (written.cancelled > 0) bell.ring(CANCEL);
+    // Others may hold suspects now, or later times.
+    if (written.rescued + written.promoted + written.cancelled > 0) this.#lookAt = 0;
     this.#begin(written.claimed);
     // More may be there than there was room for.
-    if (room !== undefined && written.claimed.length >= Math.max(room.free, 1)) this.#mayClaim = true;
+    if (due.room !== undefined && written.claimed.length >= Math.max(due.room.free, 1)) this.#mayClaim = true;
   }
 
-  *#active(): Iterable<Run> {
-    for (const run of this.#runs) if (!run.ended) yield run;
-    for (const run of this.#zombies) yield run;
+  #due(): Due | undefined {
+    const now = performance.now();
+    const runs = this.#runs.all();
+    for (const run of runs) if (run.outcome === 'lost') this.#runs.close(run);
+    const saves = now >= this.#progressAt;
+    const working = !this.#stopping;
+    const room =
+      working && this.#mayClaim ? this.#slots.room(this.#runs.active(), this.#suspectsWait) : undefined;
+    const rescues = this.#orphans ? 'all' : 'expired';
+    const due: Due = {
+      over: runs.filter((run) => typeof run.outcome === 'object'),
+      progress: saves ? runs.flatMap((run) => (run.unsaved ? { run, progress: run.unsaved } : [])) : [],
+      renew: now >= this.#renewAt && (this.#runs.size > 0 || this.#mayHaveStrays),
+      promote: working && now >= this.#promoteAt,
+      rescue: working && (this.#orphans || now >= this.#rescueAt) ? rescues : undefined,
+      room: room !== undefined && (room.free > 0 || room.waiting.length > 0) ? room : undefined,
+    };
+    if (saves && due.progress.length === 0) this.#progressAt = Infinity;
+    const { over, progress, ...rest } = due;
+    const isIdle = over.length + progress.length === 0 && !Object.values(rest).some(Boolean);
+    return isIdle ? undefined : due;
   }
-
-  /** Runs whose attempt is over and whose function goes on regardless: they keep their slots. */
-  readonly #zombies = new Set<Run>();
 
   async #look(): Promise<void> {
-    const sight = await look(this.#options.queue.reader, this.#id, [...this.#kinds.keys()]);
+    const sight = await look(this.#options.queue.reader, this.#self.id, [...this.#kinds.keys()]);
     const now = performance.now();
     this.#lookAt = now + LOOK_MS;
     if (sight.queued || sight.suspects) this.#mayClaim = true;
@@ -245,13 +229,13 @@ export class TaskRunner {
     this.#promoteAt = sight.scheduledInMs === null ? Infinity : now + sight.scheduledInMs;
     this.#rescueAt = sight.leaseInMs === null ? Infinity : now + sight.leaseInMs;
     const cancelled = new Set(sight.cancel);
-    for (const run of this.#runs) if (cancelled.has(run.claimed.id)) run.abort(cancelRequested());
+    for (const run of this.#runs.all()) if (cancelled.has(run.claimed.id)) run.abort(cancelRequested());
   }
 
   #afterProgress(written: readonly { run: Run; progress: TaskProgress }[]): void {
     // What has been said meanwhile is written next.
     for (const { run, progress } of written) if (run.unsaved === progress) run.unsaved = undefined;
-    const more = [...this.#runs].some((run) => run.unsaved !== undefined);
+    const more = this.#runs.all().some((run) => run.unsaved !== undefined);
     this.#progressAt = more ? performance.now() + PROGRESS_MS : Infinity;
     this.#options.bell.ringHere(CHANGED);
   }
@@ -267,53 +251,35 @@ export class TaskRunner {
         run.abort(new Aborted('lost', 'Another runner has this task.'));
       }
       if (state === 'scheduled') this.#lookAt = 0;
-      this.#forget(run);
+      this.#runs.close(run);
     }
     if (over.length === 0) return;
     this.#around.reached('settled');
     this.#options.bell.ring(CHANGED);
   }
 
-  #forget(run: Run): void {
-    this.#runs.delete(run);
-    if (!run.ended) this.#zombies.add(run);
-    if (this.#runs.size === 0) this.#renewAt = Infinity;
-  }
-
-  #afterRenew(renewed: NonNullable<Written['renewed']>): void {
-    const own = new Map(renewed.map((one) => [one.id, one]));
-    for (const run of this.#runs) {
-      const one = own.get(run.claimed.id);
-      own.delete(run.claimed.id);
-      if (one?.attempt !== run.claimed.attempt) run.abort(new Aborted('lost', 'The lease is lost.'));
-      else if (one.cancel) run.abort(cancelRequested());
-    }
+  #afterRenew(renewed: readonly Renewed[]): void {
+    this.#renewAt = performance.now() + RENEW_MS;
     // Claimed by a commit that seemed to fail: nobody has begun them, so they are given back.
-    const strays = [...own.values()].map(({ id, attempt }) => ({ id, attempt, runner: this.#id }));
-    if (strays.length === 0) return;
-    const outcomes: Outcome[] = strays.map((fence) => ({ ...fence, state: 'queued' }));
-    this.#options.write((tx) => settle(tx.em, outcomes)).catch(() => {});
-  }
-
-  /** A parent that does not succeed leaves no children behind that still run. */
-  #unfinishedParents(outcomes: readonly Outcome[], settled: ReadonlyMap<number, string>): number[] {
-    const parents = new Set([...this.#runs].filter((run) => run.kind.waits).map((run) => run.claimed.id));
-    return outcomes
-      .map(({ id }) => id)
-      .filter((id) => parents.has(id) && ['failed', 'cancelled'].includes(settled.get(id) ?? ''));
+    const strays = this.#runs
+      .compare(renewed)
+      .map(({ id, attempt }): Outcome => ({ id, attempt, runner: this.#self.id, state: 'queued' }));
+    this.#mayHaveStrays = strays.length > 0;
+    if (!this.#mayHaveStrays) return;
+    this.#options.write((tx) => settle(tx.em, strays)).catch(() => {}); // the next renewal finds them again
   }
 
   #begin(claimed: readonly Claimed[]): void {
     if (claimed.length === 0) return;
     this.#around.reached('claimed');
-    if (this.#renewAt === Infinity) this.#renewAt = performance.now() + this.#leaseMs / 3;
+    if (this.#runs.size === 0) this.#renewAt = performance.now() + RENEW_MS;
     for (const one of claimed) {
       const kind = this.#kinds.get(one.kind);
       if (kind === undefined) continue;
-      const run = new Run(one, kind, this.#id, this.#around);
+      const run = new Run(one, kind, this.#self.id, this.#around);
       this.#runs.add(run);
       const ended = () => {
-        this.#zombies.delete(run);
+        this.#runs.end(run);
         if (one.losses >= 2) this.#lookAt = 0;
         this.#mayClaim = true;
         this.#wake.resolve();
@@ -323,8 +289,4 @@ export class TaskRunner {
     }
     this.#options.bell.ringHere(CHANGED);
   }
-}
-
-function cancelRequested(): Aborted {
-  return new Aborted('cancelled', 'Somebody asked for it to be cancelled.');
 }

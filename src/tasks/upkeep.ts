@@ -45,15 +45,18 @@ export async function look(reader: Reader, runner: string, kinds: readonly strin
   };
 }
 
+export interface Renewed {
+  id: number;
+  attempt: number;
+  /** Somebody wants it to be cancelled. */
+  cancel: boolean;
+}
+
 /**
  * Extends the leases of all that a runner has, and gives them: one that it runs and is not among them was taken from
  * it. One that it does not know of was claimed by a commit that seemed to fail.
  */
-export async function renew(
-  em: EntityManager,
-  runner: string,
-  leaseMs: number,
-): Promise<{ id: number; attempt: number; cancel: boolean }[]> {
+export async function renew(em: EntityManager, runner: string, leaseMs: number): Promise<Renewed[]> {
   const dialect = isSqlite(em) ? 'sqlite' : 'postgresql';
   const rows = await em.execute<{ id: number; attempt: number; cancel: number | boolean }[]>(
     `update tasks set lease_until = ${fromNow(dialect, leaseMs)} where state = 'running' and runner = ?
