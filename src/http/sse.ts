@@ -42,13 +42,14 @@ async function* frames(events: AsyncIterable<StreamEvent>, signal: AbortSignal):
     const beat = sleep(HEARTBEAT_MS, 'beat' as const, { signal: timer.signal }).catch(() => 'beat' as const);
     const result = await Promise.race([next, beat]);
     timer.abort();
-    if (signal.aborted) return;
     if (result === 'beat') {
+      if (signal.aborted) return;
       yield ': still here\n\n';
       continue;
     }
     if (result.done) return;
     yield frame(result.value);
+    if (signal.aborted) return;
     next = iterator.next();
   }
 }

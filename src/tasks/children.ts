@@ -13,11 +13,10 @@ export interface NewChild {
   max_attempts: number;
 }
 
-/** Inserts the children of a task at their places. They are let go by `releaseChildren`. */
+/** Inserts the children of a task at their places, with its priority. They are let go by `releaseChildren`. */
 export async function insertChildren(
   em: EntityManager,
   parentId: number,
-  priority: number,
   children: readonly NewChild[],
 ): Promise<void> {
   const dialect = isSqlite(em) ? 'sqlite' : 'postgresql';
@@ -25,9 +24,9 @@ export async function insertChildren(
   const columns = { kind: 'text', input: 'json', max_attempts: 'int', place: 'int' } as const;
   await em.execute(
     `insert into tasks (kind, state, priority, input, attempt, max_attempts, losses, parent_id, place, created_at)
-     select kind, 'scheduled', ?, input, 0, max_attempts, 0, ?, place, ${now(dialect)}
+     select kind, 'scheduled', (select priority from tasks where id = ?), input, 0, max_attempts, 0, ?, place, ${now(dialect)}
      from ${given(dialect, columns)} order by place`,
-    [priority, parentId, JSON.stringify(rows)],
+    [parentId, parentId, JSON.stringify(rows)],
   );
 }
 

@@ -91,7 +91,7 @@ async function beget({ id, input, save, tasks }: TaskContext<GatherInput>): Prom
       input: child.input ?? {},
       max_attempts: tasks.find(child.kind).maxAttempts,
     }));
-    await insertChildren(tx.em, id, 0, children);
+    await insertChildren(tx.em, id, children);
     await releaseChildren(tx.em, id, input.concurrency ?? MOST_TASKS);
     tasks.ringAfter(tx, QUEUED);
     return { begotten: children.length };

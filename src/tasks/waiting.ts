@@ -35,7 +35,7 @@ export async function* taskEvents(
 ): AsyncGenerator<StreamEvent> {
   let shown = '';
   let progress = '';
-  for (let last: TaskView | undefined = task; last !== undefined && !signal.aborted; ) {
+  for (let last: TaskView | undefined = task; last !== undefined; ) {
     const changed = watch.next(signal);
     const state = `${last.state} ${last.attempt} ${last.cancelRequestedAt?.getTime()}`;
     const isNews = JSON.stringify(last.progress ?? null) !== progress;
@@ -45,6 +45,7 @@ export async function* taskEvents(
     progress = JSON.stringify(last.progress ?? null);
     if (isFinished(last)) return;
     await changed;
+    if (signal.aborted) return;
     last = await watch.find(task.id);
   }
 }

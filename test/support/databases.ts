@@ -52,9 +52,8 @@ export async function temporaryFolder(test: Test): Promise<string> {
 export function onEachDatabase(
   name: string,
   body: (test: Test, dialect: DialectName) => Promise<void>,
-  options: { buffered?: boolean } = {},
 ): void {
   for (const dialect of ['sqlite', 'postgresql'] as const) {
-    t.test(`${dialect}: ${name}`, options, (test) => body(test, dialect));
+    t.test(`${dialect}: ${name}`, (test) => body(test, dialect));
   }
 }
