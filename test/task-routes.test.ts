@@ -179,16 +179,19 @@ onEachDatabase('a task is followed from its state now to its end', async (t, dia
   t.equal(over.text.match(/event: state/g)?.length, 1, 'of what has ended there is one event');
 });
 
-onEachDatabase('who follows a task or waits for it does not hold up the end of the service', async (t, dialect) => {
-  const { app, request } = await startTasks(t, dialect, [endless()]);
-  await request('POST', '/tasks', { json: { kind: 'endless' } });
-  await settled(app, 1, ({ state }) => state === 'running');
-  const following = request('GET', '/tasks/1', { headers: { accept: 'text/event-stream' } });
-  const waiting = request('GET', '/tasks/1', { headers: { prefer: 'wait=60' } });
-  await new Promise(setImmediate);
-  const began = performance.now();
-  await app.close();
-  t.match((await following).text, /^event: state/);
-  t.equal((await waiting).status, 200);
-  t.ok(performance.now() - began < 5000);
-});
+onEachDatabase(
+  'who follows a task or waits for it does not hold up the end of the service',
+  async (t, dialect) => {
+    const { app, request } = await startTasks(t, dialect, [endless()]);
+    await request('POST', '/tasks', { json: { kind: 'endless' } });
+    await settled(app, 1, ({ state }) => state === 'running');
+    const following = request('GET', '/tasks/1', { headers: { accept: 'text/event-stream' } });
+    const waiting = request('GET', '/tasks/1', { headers: { prefer: 'wait=60' } });
+    await new Promise(setImmediate);
+    const began = performance.now();
+    await app.close();
+    t.match((await following).text, /^event: state/);
+    t.equal((await waiting).status, 200);
+    t.ok(performance.now() - began < 5000);
+  },
+);

@@ -39,12 +39,12 @@ export async function ormOptions(settings: OrmSettings): Promise<SqlOptions> {
     // FTS5 tables and their triggers stand beside the entities, in SQLite's migrations.
     schemaGenerator: { skipTables: [/_search/], ignoreTriggers: true },
     discovery: {
-      // An index with an expression is PostgreSQL's. Which of an index's columns descend, MikroORM cannot read from SQLite,
-      // and would make such an index anew for ever.
+      // An index with an expression is PostgreSQL's. Which columns of an index descend, MikroORM cannot read from SQLite, and
+      // would make such an index anew for ever: there it stands in the migration alone.
       onMetadata(meta) {
         if (dialect !== 'sqlite') return;
         meta.indexes = meta.indexes.filter((index) => index.expression === undefined);
-        for (const { columns = [] } of meta.indexes) for (const column of columns) delete column.sort;
+        for (const index of meta.indexes) delete index.columns;
       },
     },
     ...(dialect === 'sqlite' ? { dbName: sqlitePath(settings.databaseUrl) } : postgresqlOptions(settings)),
