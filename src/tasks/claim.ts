@@ -1,5 +1,5 @@
 import type { EntityManager } from '@mikro-orm/sql';
-import { isSqlite } from '../db/dialect.ts';
+import { along, isSqlite } from '../db/dialect.ts';
 import { fromNow, now } from '../db/time.ts';
 
 /** A task that this runner has from now on. `input` and `checkpoint` are JSON text. */
@@ -41,7 +41,8 @@ export async function claim(
   const dialect = isSqlite(em) ? 'sqlite' : 'postgresql';
   const skip = dialect === 'sqlite' ? '' : 'for update skip locked';
   const losses = room.suspects ? 'losses >= 2' : 'losses < 2';
-  const range = `select * from (select id, priority from tasks where state = 'queued' and ${losses} and kind = ?
+  const index = along(dialect, room.suspects ? 'tasks_suspect' : 'tasks_queued');
+  const range = `select * from (select id, priority from tasks ${index} where state = 'queued' and ${losses} and kind = ?
     order by priority desc, id limit ? ${skip}) as ready`;
   const parts: string[] = [];
   const values: unknown[] = [];

@@ -57,7 +57,7 @@ export class TaskRunner {
   #stopping = false;
   #graceOver = false;
   /** What may be there to do, as far as is known. */
-  #mayClaim = true;
+  #mayClaim = false;
   /** A commit that seemed to fail may have claimed tasks that nobody here knows of. */
   #mayHaveStrays = false;
   #suspectsWait = false;
@@ -226,6 +226,7 @@ export class TaskRunner {
     this.#lookAt = now + LOOK_MS;
     if (sight.queued || sight.suspects) this.#mayClaim = true;
     this.#suspectsWait = sight.suspects;
+    if (sight.leaseInMs === null) this.#orphans = false; // nothing ran when the process before this one ended
     this.#promoteAt = sight.scheduledInMs === null ? Infinity : now + sight.scheduledInMs;
     this.#rescueAt = sight.leaseInMs === null ? Infinity : now + sight.leaseInMs;
     const cancelled = new Set(sight.cancel);

@@ -1,5 +1,5 @@
 import type { EntityManager } from '@mikro-orm/sql';
-import { isSqlite } from '../db/dialect.ts';
+import { along, isSqlite } from '../db/dialect.ts';
 import { listed } from '../db/given.ts';
 import type { Reader } from '../db/reader.ts';
 import { fromNow, msUntil, now } from '../db/time.ts';
@@ -29,11 +29,11 @@ export async function look(reader: Reader, runner: string, kinds: readonly strin
     cancel: string;
   }>(
     `select
-       (select 1 from tasks where state = 'queued' and losses < 2 and kind in (${among}) limit 1) as queued,
-       (select 1 from tasks where state = 'queued' and losses >= 2 and kind in (${among}) limit 1) as suspects,
-       (select ${msUntil(dialect, 'min(run_at)')} from tasks where state = 'scheduled') as scheduled,
-       (select ${msUntil(dialect, 'min(lease_until)')} from tasks where state = 'running' and runner <> ?) as lease,
-       (select ${all} from tasks where state = 'running' and runner = ? and cancel_requested_at is not null) as cancel`,
+       (select 1 from tasks ${along(dialect, 'tasks_queued')} where state = 'queued' and losses < 2 and kind in (${among}) limit 1) as queued,
+       (select 1 from tasks ${along(dialect, 'tasks_suspect')} where state = 'queued' and losses >= 2 and kind in (${among}) limit 1) as suspects,
+       (select ${msUntil(dialect, 'min(run_at)')} from tasks ${along(dialect, 'tasks_scheduled')} where state = 'scheduled') as scheduled,
+       (select ${msUntil(dialect, 'min(lease_until)')} from tasks ${along(dialect, 'tasks_running')} where state = 'running' and runner <> ?) as lease,
+       (select ${all} from tasks ${along(dialect, 'tasks_running')} where state = 'running' and runner = ? and cancel_requested_at is not null) as cancel`,
     [list, list, runner, runner],
   );
   return {
@@ -59,7 +59,7 @@ export interface Renewed {
 export async function renew(em: EntityManager, runner: string, leaseMs: number): Promise<Renewed[]> {
   const dialect = isSqlite(em) ? 'sqlite' : 'postgresql';
   const rows = await em.execute<{ id: number; attempt: number; cancel: number | boolean }[]>(
-    `update tasks set lease_until = ${fromNow(dialect, leaseMs)} where state = 'running' and runner = ?
+    `update tasks ${along(dialect, 'tasks_running')} set lease_until = ${fromNow(dialect, leaseMs)} where state = 'running' and runner = ?
      returning id, attempt, cancel_requested_at is not null as cancel`,
     [runner],
   );
@@ -73,7 +73,7 @@ const BATCH = 1000;
 export async function promote(em: EntityManager): Promise<number> {
   const dialect = isSqlite(em) ? 'sqlite' : 'postgresql';
   const rows = await em.execute<unknown[]>(
-    `update tasks set state = 'queued' where id in (select id from tasks where state = 'scheduled'
+    `update tasks set state = 'queued' where id in (select id from tasks ${along(dialect, 'tasks_scheduled')} where state = 'scheduled'
        and run_at <= ${now(dialect)} order by run_at limit ${BATCH} ${skipLocked(dialect)})
      returning id`,
   );
@@ -106,7 +106,7 @@ export async function rescue(
        error = case when cancel_requested_at is null and ${fails} then ${dialect === 'sqlite' ? '?' : '?::json'} else error end,
        finished_at = case when cancel_requested_at is not null or ${fails} then ${now(dialect)} end,
        losses = losses + case when ${blamed} then 1 else 0 end, runner = null, lease_until = null
-     where id in (select id from tasks where state = 'running' and runner <> ?
+     where id in (select id from tasks ${along(dialect, 'tasks_running')} where state = 'running' and runner <> ?
        ${all ? '' : `and lease_until < ${now(dialect)}`} order by lease_until limit ${BATCH} ${skipLocked(dialect)})
      returning id, kind, state`,
     [list, list, error, list, list, runner],
