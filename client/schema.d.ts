@@ -56,6 +56,134 @@ export interface paths {
         patch: operations["updateUser"];
         trace?: never;
     };
+    "/tasks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List tasks, newest first
+         * @description Follow the `Link` header until there is none. A list leaves out `input` and `result`.
+         */
+        get: operations["listTasks"];
+        put?: never;
+        /**
+         * Enqueue a task
+         * @description It runs beside the requests, at least once: after a crash it runs again. With a `dedupeKey` the answer may be a task that was there already.
+         */
+        post: operations["createTask"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/tasks/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Look at a task, wait for its end, or follow it
+         * @description At once, or with `Prefer: wait=…` when it has ended. With `Accept: text/event-stream` it is followed: its state and its progress, until the end.
+         */
+        get: operations["getTask"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/tasks/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel a task
+         * @description At once if it does not run yet. Else whatever runs it, on any replica, is told, and it is cancelled within two seconds. With it go the tasks that it waits for.
+         */
+        post: operations["cancelTask"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/tasks/{id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Run a task again that has failed or was cancelled
+         * @description With all its attempts, from its last checkpoint. Of the tasks that it waited for, those that did not succeed run again.
+         */
+        post: operations["retryTask"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/schedules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the schedules
+         * @description All of them, oldest first, those that are built in among them.
+         */
+        get: operations["listSchedules"];
+        put?: never;
+        /**
+         * Enqueue tasks by the clock
+         * @description Each time that `cron` names in its time zone is one task, whatever the number of replicas. Times that go by while no service runs are one task when one runs again.
+         */
+        post: operations["createSchedule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/schedules/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Delete a schedule
+         * @description What it has enqueued stays. One that is built in cannot be deleted.
+         */
+        delete: operations["deleteSchedule"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/add-user": {
         parameters: {
             query?: never;
@@ -321,6 +449,515 @@ export interface components {
             attributes?: {
                 [key: string]: unknown;
             } | null;
+        };
+        /**
+         * @description How far a task is.
+         * @example {
+         *       "done": 40,
+         *       "total": 100
+         *     }
+         */
+        TaskProgress: {
+            /**
+             * @description how much is done
+             * @example 40
+             */
+            done: number;
+            /**
+             * @description of how much, if that is known
+             * @example 100
+             */
+            total?: number;
+        };
+        /**
+         * @description Why the last attempt failed.
+         * @example {
+         *       "message": "It took longer than 1000 ms."
+         *     }
+         */
+        TaskError: {
+            /**
+             * @description for people
+             * @example It took longer than 1000 ms.
+             */
+            message: string;
+            /**
+             * @description for programs
+             * @example process-lost
+             */
+            code?: string;
+        };
+        /**
+         * @description A piece of background work. What is not there yet is left out.
+         * @example {
+         *       "id": 1,
+         *       "kind": "sleep",
+         *       "state": "succeeded",
+         *       "input": {
+         *         "ms": 5000
+         *       },
+         *       "priority": 0,
+         *       "runAt": "2026-01-15T09:30:00.000Z",
+         *       "attempt": 1,
+         *       "maxAttempts": 5,
+         *       "createdAt": "2026-01-15T09:30:00.000Z",
+         *       "startedAt": "2026-01-15T09:30:00.004Z",
+         *       "finishedAt": "2026-01-15T09:30:05.006Z"
+         *     }
+         */
+        Task: {
+            /**
+             * @description the number of a task
+             * @example 1
+             */
+            id: number;
+            /**
+             * @description what it does
+             * @example sleep
+             */
+            kind: string;
+            /**
+             * @description `scheduled`: for later, or between two attempts; `queued`: waits for a free place; `running`; and how it ended
+             * @example succeeded
+             * @enum {string}
+             */
+            state: "scheduled" | "queued" | "running" | "succeeded" | "failed" | "cancelled";
+            /**
+             * @description what it was given; left out in lists
+             * @example {
+             *       "ms": 5000
+             *     }
+             */
+            input?: unknown;
+            /**
+             * @description higher goes first
+             * @example 0
+             */
+            priority: number;
+            /**
+             * Format: date-time
+             * @description not to run before; absent while it waits for its parent: RFC 3339, UTC, to the millisecond
+             * @example 2026-01-15T09:30:00.000Z
+             */
+            runAt?: string;
+            /**
+             * @description how often it was begun
+             * @example 1
+             */
+            attempt: number;
+            /**
+             * @description how often it may fail
+             * @example 5
+             */
+            maxAttempts: number;
+            progress?: components["schemas"]["TaskProgress"];
+            /**
+             * @description what it gave; left out in lists
+             * @example {
+             *       "deleted": 12
+             *     }
+             */
+            result?: unknown;
+            error?: components["schemas"]["TaskError"];
+            /**
+             * @description while it is not finished, another of its kind with this key is this one
+             * @example nightly
+             */
+            dedupeKey?: string;
+            /**
+             * @description the task that waits for this one
+             * @example 7
+             */
+            parentId?: number;
+            /**
+             * Format: date-time
+             * @description when somebody asked for it to be cancelled: RFC 3339, UTC, to the millisecond
+             * @example 2026-01-15T09:30:05.006Z
+             */
+            cancelRequestedAt?: string;
+            /**
+             * Format: date-time
+             * @description when it was enqueued: RFC 3339, UTC, to the millisecond
+             * @example 2026-01-15T09:30:00.000Z
+             */
+            createdAt: string;
+            /**
+             * Format: date-time
+             * @description when the last attempt began: RFC 3339, UTC, to the millisecond
+             * @example 2026-01-15T09:30:00.004Z
+             */
+            startedAt?: string;
+            /**
+             * Format: date-time
+             * @description when it ended: RFC 3339, UTC, to the millisecond
+             * @example 2026-01-15T09:30:05.006Z
+             */
+            finishedAt?: string;
+        };
+        /**
+         * @description Events (HTML §9.2): `state` with the task at first and whenever its state or attempt changes, `progress` with its progress. The stream ends after the state that the task ends in.
+         * @example event: progress
+         *     data: {"done":40,"total":100}
+         */
+        TaskEvents: string;
+        /**
+         * @description What `sleep` takes.
+         * @example {
+         *       "ms": 5000
+         *     }
+         */
+        SleepInput: {
+            /**
+             * @description how long, in milliseconds: a day at most
+             * @example 5000
+             */
+            ms: number;
+        };
+        /**
+         * @description What `gather` takes.
+         * @example {
+         *       "tasks": [
+         *         {
+         *           "kind": "sleep",
+         *           "input": {
+         *             "ms": 200
+         *           }
+         *         },
+         *         {
+         *           "kind": "sleep",
+         *           "input": {
+         *             "ms": 100
+         *           }
+         *         }
+         *       ]
+         *     }
+         */
+        GatherInput: {
+            /** @description what to run: at most 10,000 tasks of any kinds */
+            tasks: components["schemas"]["ChildTask"][];
+            /**
+             * @description at most so many of them at once
+             * @example 2
+             */
+            concurrency?: number;
+            /**
+             * @description whether the first that fails cancels the rest, and fails the whole
+             * @example false
+             */
+            failFast?: boolean;
+        };
+        /**
+         * @description What `prune` takes.
+         * @example {}
+         */
+        PruneInput: Record<string, never>;
+        /**
+         * @description Waits, and then logs `Background task completed`.
+         * @example {
+         *       "kind": "sleep",
+         *       "input": {
+         *         "ms": 5000
+         *       }
+         *     }
+         */
+        NewSleepTask: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "sleep";
+            input: components["schemas"]["SleepInput"];
+            /**
+             * Format: date-time
+             * @description not before this time (RFC 3339)
+             * @example 2026-01-15T09:30:00Z
+             */
+            runAt?: string;
+            /**
+             * @description higher goes first
+             * @example 0
+             */
+            priority?: number;
+            /**
+             * @description how often it may fail; each kind has its own default
+             * @example 5
+             */
+            maxAttempts?: number;
+            /**
+             * @description while a task of this kind with this key is not finished, it is the answer, and no other begins
+             * @example nightly
+             */
+            dedupeKey?: string;
+        };
+        /**
+         * @description Runs many tasks at once and ends when all have: its result lists how each ended, in the order given.
+         * @example {
+         *       "kind": "gather",
+         *       "input": {
+         *         "tasks": [
+         *           {
+         *             "kind": "sleep",
+         *             "input": {
+         *               "ms": 200
+         *             }
+         *           },
+         *           {
+         *             "kind": "sleep",
+         *             "input": {
+         *               "ms": 100
+         *             }
+         *           }
+         *         ]
+         *       }
+         *     }
+         */
+        NewGatherTask: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "gather";
+            input: components["schemas"]["GatherInput"];
+            /**
+             * Format: date-time
+             * @description not before this time (RFC 3339)
+             * @example 2026-01-15T09:30:00Z
+             */
+            runAt?: string;
+            /**
+             * @description higher goes first
+             * @example 0
+             */
+            priority?: number;
+            /**
+             * @description how often it may fail; each kind has its own default
+             * @example 5
+             */
+            maxAttempts?: number;
+            /**
+             * @description while a task of this kind with this key is not finished, it is the answer, and no other begins
+             * @example nightly
+             */
+            dedupeKey?: string;
+        };
+        /**
+         * @description Deletes what has been kept long enough: finished tasks and stored answers.
+         * @example {
+         *       "kind": "prune",
+         *       "input": {}
+         *     }
+         */
+        NewPruneTask: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "prune";
+            input?: components["schemas"]["PruneInput"];
+            /**
+             * Format: date-time
+             * @description not before this time (RFC 3339)
+             * @example 2026-01-15T09:30:00Z
+             */
+            runAt?: string;
+            /**
+             * @description higher goes first
+             * @example 0
+             */
+            priority?: number;
+            /**
+             * @description how often it may fail; each kind has its own default
+             * @example 5
+             */
+            maxAttempts?: number;
+            /**
+             * @description while a task of this kind with this key is not finished, it is the answer, and no other begins
+             * @example nightly
+             */
+            dedupeKey?: string;
+        };
+        /**
+         * @description Waits, and then logs `Background task completed`.
+         * @example {
+         *       "kind": "sleep",
+         *       "input": {
+         *         "ms": 5000
+         *       }
+         *     }
+         */
+        ChildSleepTask: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "sleep";
+            input: components["schemas"]["SleepInput"];
+        };
+        /**
+         * @description Runs many tasks at once and ends when all have: its result lists how each ended, in the order given.
+         * @example {
+         *       "kind": "gather",
+         *       "input": {
+         *         "tasks": [
+         *           {
+         *             "kind": "sleep",
+         *             "input": {
+         *               "ms": 200
+         *             }
+         *           },
+         *           {
+         *             "kind": "sleep",
+         *             "input": {
+         *               "ms": 100
+         *             }
+         *           }
+         *         ]
+         *       }
+         *     }
+         */
+        ChildGatherTask: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "gather";
+            input: components["schemas"]["GatherInput"];
+        };
+        /**
+         * @description Deletes what has been kept long enough: finished tasks and stored answers.
+         * @example {
+         *       "kind": "prune",
+         *       "input": {}
+         *     }
+         */
+        ChildPruneTask: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "prune";
+            input?: components["schemas"]["PruneInput"];
+        };
+        /**
+         * @description A task to be enqueued.
+         * @example {
+         *       "kind": "sleep",
+         *       "input": {
+         *         "ms": 5000
+         *       }
+         *     }
+         */
+        NewTask: components["schemas"]["NewSleepTask"] | components["schemas"]["NewGatherTask"] | components["schemas"]["NewPruneTask"];
+        /**
+         * @description A task that another one runs.
+         * @example {
+         *       "kind": "sleep",
+         *       "input": {
+         *         "ms": 5000
+         *       }
+         *     }
+         */
+        ChildTask: components["schemas"]["ChildSleepTask"] | components["schemas"]["ChildGatherTask"] | components["schemas"]["ChildPruneTask"];
+        /**
+         * @description When tasks of a kind are enqueued by the clock.
+         * @example {
+         *       "id": 2,
+         *       "kind": "sleep",
+         *       "input": {
+         *         "ms": 5000
+         *       },
+         *       "cron": "30 6 * * 1-5",
+         *       "timeZone": "Europe/Oslo",
+         *       "nextRunAt": "2026-01-16T05:30:00.000Z",
+         *       "createdAt": "2026-01-15T09:30:00.000Z"
+         *     }
+         */
+        Schedule: {
+            /**
+             * @description the number of a schedule
+             * @example 2
+             */
+            id: number;
+            /**
+             * @description of one that is built in
+             * @example prune
+             */
+            name?: string;
+            /**
+             * @description the kind of the tasks that it enqueues
+             * @example sleep
+             */
+            kind: string;
+            /**
+             * @description what each task is given
+             * @example {
+             *       "ms": 5000
+             *     }
+             */
+            input: unknown;
+            /**
+             * @description minute, hour, day of the month, month, day of the week
+             * @example 30 6 * * 1-5
+             */
+            cron: string;
+            /**
+             * @description the time zone that `cron` is read in, by its IANA name
+             * @example Europe/Oslo
+             */
+            timeZone: string;
+            /**
+             * Format: date-time
+             * @description when it enqueues the next task: RFC 3339, UTC
+             * @example 2026-01-15T05:30:00.000Z
+             */
+            nextRunAt: string;
+            /**
+             * Format: date-time
+             * @description when it enqueued the last one: RFC 3339, UTC
+             * @example 2026-01-15T05:30:00.000Z
+             */
+            lastRunAt?: string;
+            /**
+             * Format: date-time
+             * @description when it was made: RFC 3339, UTC
+             * @example 2026-01-15T05:30:00.000Z
+             */
+            createdAt: string;
+        };
+        /**
+         * @description A schedule to be made.
+         * @example {
+         *       "kind": "sleep",
+         *       "input": {
+         *         "ms": 5000
+         *       },
+         *       "cron": "30 6 * * 1-5",
+         *       "timeZone": "Europe/Oslo"
+         *     }
+         */
+        NewSchedule: {
+            /**
+             * @description the kind of the tasks that it enqueues
+             * @example sleep
+             */
+            kind: string;
+            /**
+             * @description what the kind takes
+             * @example {
+             *       "ms": 5000
+             *     }
+             */
+            input?: unknown;
+            /**
+             * @description minute, hour, day of the month, month, day of the week
+             * @example 30 6 * * 1-5
+             */
+            cron: string;
+            /**
+             * @description the time zone that `cron` is read in, by its IANA name; UTC by default
+             * @example Europe/Oslo
+             */
+            timeZone?: string;
         };
         /**
          * @description A user as the tutorial shows it.
@@ -1034,6 +1671,930 @@ export interface operations {
             /** @description Well-formed, but a value breaks a rule */
             422: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot answer now; try again later */
+            503: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listTasks: {
+        parameters: {
+            query?: {
+                /** @description only those in this state */
+                state?: "scheduled" | "queued" | "running" | "succeeded" | "failed" | "cancelled";
+                /** @description only those of this kind */
+                kind?: string;
+                /** @description the most tasks on a page, 1–1000 */
+                limit?: number;
+                /** @description the cursor of the page before, from its `Link` header; it fits those filters only */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page */
+            200: {
+                headers: {
+                    /**
+                     * @description where the next page is, as `<…>; rel="next"` (RFC 8288); absent on the last page
+                     * @example </users?limit=2&after=WyJudmdoRkZybSIsMiwyXQ>; rel="next"
+                     */
+                    Link?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "id": 1,
+                     *         "kind": "sleep",
+                     *         "state": "succeeded",
+                     *         "input": {
+                     *           "ms": 5000
+                     *         },
+                     *         "priority": 0,
+                     *         "runAt": "2026-01-15T09:30:00.000Z",
+                     *         "attempt": 1,
+                     *         "maxAttempts": 5,
+                     *         "createdAt": "2026-01-15T09:30:00.000Z",
+                     *         "startedAt": "2026-01-15T09:30:00.004Z",
+                     *         "finishedAt": "2026-01-15T09:30:05.006Z"
+                     *       }
+                     *     ]
+                     */
+                    "application/json": components["schemas"]["Task"][];
+                };
+            };
+            /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is in a form that this route does not read */
+            415: {
+                headers: {
+                    /**
+                     * @description the media types that this route reads (RFC 9110 §15.5.16)
+                     * @example application/json
+                     */
+                    Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot answer now; try again later */
+            503: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createTask: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description 1–255 visible ASCII characters of the client’s choice: the same key and body create once, and get the same answer */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "kind": "sleep",
+                 *       "input": {
+                 *         "ms": 5000
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["NewTask"];
+            };
+        };
+        responses: {
+            /** @description The task, which will run */
+            202: {
+                headers: {
+                    /**
+                     * @description where it is (RFC 9110 §10.2.2)
+                     * @example /tasks/1
+                     */
+                    Location: string;
+                    /**
+                     * @description present when this is the stored answer to an earlier request with the same `Idempotency-Key`
+                     * @example true
+                     */
+                    "Idempotent-Replayed"?: "true";
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": 1,
+                     *       "kind": "sleep",
+                     *       "state": "succeeded",
+                     *       "input": {
+                     *         "ms": 5000
+                     *       },
+                     *       "priority": 0,
+                     *       "runAt": "2026-01-15T09:30:00.000Z",
+                     *       "attempt": 1,
+                     *       "maxAttempts": 5,
+                     *       "createdAt": "2026-01-15T09:30:00.000Z",
+                     *       "startedAt": "2026-01-15T09:30:00.004Z",
+                     *       "finishedAt": "2026-01-15T09:30:05.006Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Task"];
+                };
+            };
+            /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The present state does not allow it */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is in a form that this route does not read */
+            415: {
+                headers: {
+                    /**
+                     * @description the media types that this route reads (RFC 9110 §15.5.16)
+                     * @example application/json
+                     */
+                    Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Well-formed, but a value breaks a rule */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot answer now; try again later */
+            503: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getTask: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description `wait=SECONDS`, 0–60: answer when it has ended, or then (RFC 7240 §4.3); other preferences are ignored */
+                Prefer?: string;
+            };
+            path: {
+                /**
+                 * @description the number of a task
+                 * @example 1
+                 */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The task as it is now */
+            200: {
+                headers: {
+                    /**
+                     * @description the preference that was followed (RFC 7240 §3)
+                     * @example wait=10
+                     */
+                    "Preference-Applied"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": 1,
+                     *       "kind": "sleep",
+                     *       "state": "succeeded",
+                     *       "input": {
+                     *         "ms": 5000
+                     *       },
+                     *       "priority": 0,
+                     *       "runAt": "2026-01-15T09:30:00.000Z",
+                     *       "attempt": 1,
+                     *       "maxAttempts": 5,
+                     *       "createdAt": "2026-01-15T09:30:00.000Z",
+                     *       "startedAt": "2026-01-15T09:30:00.004Z",
+                     *       "finishedAt": "2026-01-15T09:30:05.006Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Task"];
+                    /**
+                     * @example event: progress
+                     *     data: {"done":40,"total":100}
+                     */
+                    "text/event-stream": components["schemas"]["TaskEvents"];
+                };
+            };
+            /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing is there */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part of the path is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is in a form that this route does not read */
+            415: {
+                headers: {
+                    /**
+                     * @description the media types that this route reads (RFC 9110 §15.5.16)
+                     * @example application/json
+                     */
+                    Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot answer now; try again later */
+            503: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancelTask: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description the number of a task
+                 * @example 1
+                 */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The task, cancelled or about to be */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": 1,
+                     *       "kind": "sleep",
+                     *       "state": "succeeded",
+                     *       "input": {
+                     *         "ms": 5000
+                     *       },
+                     *       "priority": 0,
+                     *       "runAt": "2026-01-15T09:30:00.000Z",
+                     *       "attempt": 1,
+                     *       "maxAttempts": 5,
+                     *       "createdAt": "2026-01-15T09:30:00.000Z",
+                     *       "startedAt": "2026-01-15T09:30:00.004Z",
+                     *       "finishedAt": "2026-01-15T09:30:05.006Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Task"];
+                };
+            };
+            /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing is there */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The present state does not allow it */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part of the path is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is in a form that this route does not read */
+            415: {
+                headers: {
+                    /**
+                     * @description the media types that this route reads (RFC 9110 §15.5.16)
+                     * @example application/json
+                     */
+                    Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot answer now; try again later */
+            503: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retryTask: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description the number of a task
+                 * @example 1
+                 */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The task, which will run */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": 1,
+                     *       "kind": "sleep",
+                     *       "state": "succeeded",
+                     *       "input": {
+                     *         "ms": 5000
+                     *       },
+                     *       "priority": 0,
+                     *       "runAt": "2026-01-15T09:30:00.000Z",
+                     *       "attempt": 1,
+                     *       "maxAttempts": 5,
+                     *       "createdAt": "2026-01-15T09:30:00.000Z",
+                     *       "startedAt": "2026-01-15T09:30:00.004Z",
+                     *       "finishedAt": "2026-01-15T09:30:05.006Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Task"];
+                };
+            };
+            /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing is there */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The present state does not allow it */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part of the path is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is in a form that this route does not read */
+            415: {
+                headers: {
+                    /**
+                     * @description the media types that this route reads (RFC 9110 §15.5.16)
+                     * @example application/json
+                     */
+                    Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot answer now; try again later */
+            503: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listSchedules: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The schedules */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "id": 2,
+                     *         "kind": "sleep",
+                     *         "input": {
+                     *           "ms": 5000
+                     *         },
+                     *         "cron": "30 6 * * 1-5",
+                     *         "timeZone": "Europe/Oslo",
+                     *         "nextRunAt": "2026-01-16T05:30:00.000Z",
+                     *         "createdAt": "2026-01-15T09:30:00.000Z"
+                     *       }
+                     *     ]
+                     */
+                    "application/json": components["schemas"]["Schedule"][];
+                };
+            };
+            /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is in a form that this route does not read */
+            415: {
+                headers: {
+                    /**
+                     * @description the media types that this route reads (RFC 9110 §15.5.16)
+                     * @example application/json
+                     */
+                    Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot answer now; try again later */
+            503: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createSchedule: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description 1–255 visible ASCII characters of the client’s choice: the same key and body create once, and get the same answer */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "kind": "sleep",
+                 *       "input": {
+                 *         "ms": 5000
+                 *       },
+                 *       "cron": "30 6 * * 1-5",
+                 *       "timeZone": "Europe/Oslo"
+                 *     }
+                 */
+                "application/json": components["schemas"]["NewSchedule"];
+            };
+        };
+        responses: {
+            /** @description The schedule as made */
+            201: {
+                headers: {
+                    /**
+                     * @description where it is (RFC 9110 §10.2.2)
+                     * @example /schedules/2
+                     */
+                    Location: string;
+                    /**
+                     * @description present when this is the stored answer to an earlier request with the same `Idempotency-Key`
+                     * @example true
+                     */
+                    "Idempotent-Replayed"?: "true";
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": 2,
+                     *       "kind": "sleep",
+                     *       "input": {
+                     *         "ms": 5000
+                     *       },
+                     *       "cron": "30 6 * * 1-5",
+                     *       "timeZone": "Europe/Oslo",
+                     *       "nextRunAt": "2026-01-16T05:30:00.000Z",
+                     *       "createdAt": "2026-01-15T09:30:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Schedule"];
+                };
+            };
+            /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The present state does not allow it */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is in a form that this route does not read */
+            415: {
+                headers: {
+                    /**
+                     * @description the media types that this route reads (RFC 9110 §15.5.16)
+                     * @example application/json
+                     */
+                    Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Well-formed, but a value breaks a rule */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot answer now; try again later */
+            503: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteSchedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description the number of a schedule
+                 * @example 2
+                 */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone; no body */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing is there */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The present state does not allow it */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part of the path is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is in a form that this route does not read */
+            415: {
+                headers: {
+                    /**
+                     * @description the media types that this route reads (RFC 9110 §15.5.16)
+                     * @example application/json
+                     */
+                    Accept: string;
                     [name: string]: unknown;
                 };
                 content: {

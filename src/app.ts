@@ -5,27 +5,45 @@ import db from './db/plugin.ts';
 import { entities } from './entities.ts';
 import docs from './http/docs.ts';
 import edge, { answerBrokenRequest } from './http/edge.ts';
+import { pruneAnswers } from './http/idempotency.ts';
 import logging, { loggerOptions } from './http/logging.ts';
 import methods from './http/methods.ts';
+import open from './http/open.ts';
 import openapi from './http/openapi.ts';
 import problem, { answerFrameworkError } from './http/problem.ts';
 import { strictValidation } from './http/validation.ts';
+import { gather } from './tasks/gather.task.ts';
+import type { TaskKind } from './tasks/kinds.ts';
 import tasks from './tasks/plugin.ts';
+import { type Prunable, pruneOf, pruneTasks } from './tasks/prune.task.ts';
+import schedulesRoutes from './tasks/schedules.routes.ts';
+import { sleep } from './tasks/sleep.task.ts';
+import tasksRoutes from './tasks/tasks.routes.ts';
 import { isEmail } from './users/keys.ts';
 import users from './users/plugin.ts';
 import tutorialRoutes from './users/tutorial.routes.ts';
 import usersRoutes from './users/users.routes.ts';
 
+/** What the tests add. */
+interface Extra {
+  /** Kinds of tasks of their own. */
+  kinds?: readonly TaskKind[];
+  /** Called at each step of a task. */
+  reached?(step: string): void;
+}
+
 /** The whole service, ready to listen. It reads no environment and keeps nothing outside: two can live in one process. */
 export async function buildApp(
   config: Config,
   stream?: { write(line: string): void },
+  extra: Extra = {},
 ): Promise<FastifyInstance> {
+  const formats = { 'idn-email': isEmail };
   const app = Fastify({
     logger: { ...loggerOptions, level: config.logLevel, ...(stream && { stream }) },
     ...limits(config),
     pluginTimeout: 0, // a migration takes as long as it takes
-    ...strictValidation({ 'idn-email': isEmail }),
+    ...strictValidation(formats),
     genReqId: () => crypto.randomUUID(),
     logController: new LogController({ disableRequestLogging: true }), // `logging` writes one line a request
     return503OnClosing: false, // `edge` does it, with a problem document
@@ -38,17 +56,36 @@ export async function buildApp(
   await app.register(logging);
   await app.register(edge, { shutdownTimeoutMs: config.shutdownTimeoutMs });
   await app.register(methods);
+  await app.register(open);
   await app.register(openapi);
   await app.register(docs);
 
   await app.register(db, { databaseUrl: config.databaseUrl, poolMax: config.databasePoolMax, entities });
-  await app.register(tasks, { graceMs: config.shutdownTimeoutMs * 0.8 });
+  await app.register(tasks, {
+    databaseUrl: config.databaseUrl,
+    kinds: [sleep, gather, pruneOf(prunables(config)), ...(extra.kinds ?? [])],
+    schedules: [{ name: 'prune', kind: 'prune', input: {}, cron: '17 * * * *', timeZone: 'UTC' }],
+    formats,
+    concurrency: config.taskConcurrency,
+    graceMs: config.shutdownTimeoutMs * 0.8,
+    reached: extra.reached,
+  });
   await app.register(users);
 
   await app.register(usersRoutes);
+  await app.register(tasksRoutes);
+  await app.register(schedulesRoutes);
   await app.register(tutorialRoutes);
 
   return app;
+}
+
+/** What is not kept for ever. */
+function prunables(config: Config): Prunable[] {
+  return [
+    { name: 'tasks', days: config.taskRetentionDays, before: pruneTasks },
+    { name: 'idempotencyRecords', days: config.idempotencyRetentionDays, before: pruneAnswers },
+  ];
 }
 
 /** Node and Fastify wait for ever by default: a few hundred slow clients would hold every connection. */

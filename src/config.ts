@@ -57,6 +57,9 @@ export const SETTINGS = {
     600_000,
     ': milliseconds in which what runs may end after a signal',
   ),
+  TASK_CONCURRENCY: wholeNumber(10, 1, 10_000, ': background tasks at once per process'),
+  TASK_RETENTION_DAYS: wholeNumber(30, 1, 36_500, ': days for which finished tasks are kept'),
+  IDEMPOTENCY_RETENTION_DAYS: wholeNumber(7, 1, 36_500, ': days for which answers are kept for a repetition'),
 };
 
 export type Config = ReturnType<typeof loadConfig>;
@@ -81,6 +84,9 @@ export function loadConfig(env: Record<string, string | undefined> = process.env
     logLevel: read('LOG_LEVEL', SETTINGS.LOG_LEVEL),
     maxConnections: read('MAX_CONNECTIONS', SETTINGS.MAX_CONNECTIONS),
     requestTimeoutMs: read('REQUEST_TIMEOUT_MS', SETTINGS.REQUEST_TIMEOUT_MS),
+    taskConcurrency: read('TASK_CONCURRENCY', SETTINGS.TASK_CONCURRENCY),
+    taskRetentionDays: read('TASK_RETENTION_DAYS', SETTINGS.TASK_RETENTION_DAYS),
+    idempotencyRetentionDays: read('IDEMPOTENCY_RETENTION_DAYS', SETTINGS.IDEMPOTENCY_RETENTION_DAYS),
     shutdownTimeoutMs: read('SHUTDOWN_TIMEOUT_MS', SETTINGS.SHUTDOWN_TIMEOUT_MS),
   };
 }

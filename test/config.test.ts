@@ -24,6 +24,9 @@ t.test('a value that cannot be used is named with what was given and what is all
     MAX_CONNECTIONS: ['0', '-5'],
     REQUEST_TIMEOUT_MS: ['10', '30s'],
     SHUTDOWN_TIMEOUT_MS: ['', '1', 'never'].slice(1),
+    TASK_CONCURRENCY: ['0', '10001', 'all'],
+    TASK_RETENTION_DAYS: ['0', '-1', 'ever'],
+    IDEMPOTENCY_RETENTION_DAYS: ['0', '36501', '1d'],
   };
   t.strictSame(Object.keys(wrong), Object.keys(SETTINGS), 'every variable is tried');
   for (const [name, values] of Object.entries(wrong)) {

@@ -66,13 +66,21 @@ t.test('it is valid by the OpenAPI 3.1 schema', async (t) => {
 
 t.test('every route of the service is listed', async (t) => {
   t.strictSame(operations.map(({ name }) => name).sort(), [
+    'DELETE /schedules/{id}',
     'DELETE /users/{id}',
+    'GET /schedules',
     'GET /start-task',
+    'GET /tasks',
+    'GET /tasks/{id}',
     'GET /user/{id}',
     'GET /users',
     'GET /users/{id}',
     'PATCH /users/{id}',
     'POST /add-user',
+    'POST /schedules',
+    'POST /tasks',
+    'POST /tasks/{id}/cancel',
+    'POST /tasks/{id}/retry',
     'POST /users',
   ]);
 });
@@ -113,7 +121,7 @@ t.test('every body, asked for or answered, has an example', async (t) => {
   const bodies = operations.flatMap(({ name, operation: { requestBody } }) =>
     requestBody === undefined || '$ref' in requestBody ? [] : [{ name, content: requestBody.content }],
   );
-  t.equal(bodies.length, 3, 'two POSTs and a PATCH');
+  t.equal(bodies.length, 5, 'four POSTs and a PATCH');
   const all = [...bodies, ...answers.map(({ name, answer }) => ({ name, content: answer.content ?? {} }))];
   for (const { name, content } of all) {
     for (const [type, { example, examples }] of Object.entries(content)) {
@@ -165,6 +173,10 @@ t.test('the headers of an answer are listed with it, with an example', async (t)
     'GET /users/{id} 412': ['ETag'],
     'PATCH /users/{id} 200': ['ETag'],
     'POST /add-user 200': ['Idempotent-Replayed'],
+    'POST /tasks 202': ['Location', 'Idempotent-Replayed'],
+    'GET /tasks 200': ['Link'],
+    'GET /tasks/{id} 200': ['Preference-Applied'],
+    'POST /schedules 201': ['Location', 'Idempotent-Replayed'],
   });
 });
 
@@ -178,6 +190,19 @@ t.test('a PATCH takes a merge patch, and JSON after it', async (t) => {
   const body = document.paths?.['/users/{id}']?.patch?.requestBody;
   const content = body !== undefined && 'content' in body ? body.content : {};
   t.strictSame(Object.keys(content), ['application/merge-patch+json', 'application/json']);
+});
+
+t.test('a task to be enqueued is one of its kinds, told apart by name', async (t) => {
+  const schema = document.components?.schemas?.NewTask;
+  const kinds = ['sleep', 'gather', 'prune'];
+  t.match(schema, { discriminator: { propertyName: 'kind' } });
+  const { discriminator, oneOf = [] } = schema as OpenAPIV3_1.SchemaObject;
+  t.strictSame(Object.keys(discriminator?.mapping ?? {}), kinds);
+  t.strictSame(
+    Object.values(discriminator?.mapping ?? {}),
+    oneOf.map((one) => '$ref' in one && one.$ref),
+  );
+  t.notMatch(text, /x-tags/);
 });
 
 t.test(

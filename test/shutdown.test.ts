@@ -29,7 +29,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     t.match(answer, /HTTP\/1\.1 201 Created/, 'the request that ran was finished');
     await t.rejects(fetch(`${service.base}/users`), 'a new connection is refused');
     t.equal(await ended, 0);
-    t.match(service.output(), /Background task completed[\s\S]*stopped/, 'the background task, too');
+    t.match(service.output(), /sleep was cut short[\s\S]*stopped/, 'the background task is handed back');
   });
 }
 

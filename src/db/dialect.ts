@@ -26,6 +26,14 @@ export function isAmong(dialect: DialectName, column: string, type = 'int'): str
   return `${column} ${dialect === 'sqlite' ? 'in (select value from json_each(?))' : `= any(?::${type}[])`}`;
 }
 
+/**
+ * To stand behind the name of a table: which partial index to go along. SQLite, which keeps no statistics here, would
+ * take any index with an equality instead (its look for the next scheduled task read all of them); PostgreSQL knows.
+ */
+export function along(dialect: DialectName, index: string): string {
+  return dialect === 'sqlite' ? `indexed by ${index}` : '';
+}
+
 /** A condition in SQL with the values of its placeholders. */
 export interface Condition {
   sql: string;

@@ -35,10 +35,12 @@ export function ormOptions(settings: OrmSettings): SqlOptions {
     // FTS5 tables and their triggers stand beside the entities, in SQLite's migrations.
     schemaGenerator: { skipTables: [/_search/], ignoreTriggers: true },
     discovery: {
-      // An index with an expression is PostgreSQL's.
+      // An index with an expression is PostgreSQL's. Which columns of an index descend, MikroORM cannot read from SQLite, and
+      // would make such an index anew for ever: there it stands in the migration alone.
       onMetadata(meta) {
-        if (dialect === 'sqlite')
-          meta.indexes = meta.indexes.filter((index) => index.expression === undefined);
+        if (dialect !== 'sqlite') return;
+        meta.indexes = meta.indexes.filter((index) => index.expression === undefined);
+        for (const index of meta.indexes) delete index.columns;
       },
     },
     ...(dialect === 'sqlite' ? { dbName: sqlitePath(settings.databaseUrl) } : postgresqlOptions(settings)),

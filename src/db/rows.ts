@@ -1,7 +1,8 @@
 import type { EntityClass } from '@mikro-orm/core';
 import type { EntityManager } from '@mikro-orm/sql';
 import { isAmong, toDate } from './dialect.ts';
-import { execute, isSqlite } from './statement.ts';
+import { type ColumnType, given, toGiven } from './given.ts';
+import { dialectOf, execute } from './statement.ts';
 
 /*
  * Rows of entities inside a transaction, many with one statement. The tables and columns are what the ORM's metadata
@@ -23,7 +24,7 @@ export async function findIds<T extends object>(
 ): Promise<Map<string, number>> {
   const { name, columnOf } = tableOf(em, entity);
   const { column, type } = columnOf(property);
-  const among = isAmong(isSqlite(em) ? 'sqlite' : 'postgresql', column, type);
+  const among = isAmong(dialectOf(em), column, type);
   const rows = await execute<IdOf>(em, `select id, ${column} as value from ${name} where ${among}`, [values]);
   return new Map(rows.map((row) => [String(row.value), row.id]));
 }
@@ -36,10 +37,10 @@ export async function lockRows<T extends { id: number }>(
   mayWait: boolean,
 ): Promise<T[]> {
   const { name, columns } = tableOf(em, entity);
-  const dialect = isSqlite(em) ? 'sqlite' : 'postgresql';
+  const dialect = dialectOf(em);
   const lock = dialect === 'sqlite' ? '' : `order by id for update ${mayWait ? '' : 'skip locked'}`;
-  const selected = columns.map(({ column, isJson }) =>
-    isJson ? `cast(${column} as text) as ${column}` : column,
+  const selected = columns.map(({ column, type }) =>
+    type === 'json' ? `cast(${column} as text) as ${column}` : column,
   );
   const rows = await execute<Record<string, unknown>>(
     em,
@@ -63,16 +64,16 @@ export async function insertRows<T extends object>(
   rows: readonly object[],
 ): Promise<Map<string, number>> {
   const { name, columnOf } = tableOf(em, entity);
-  const given = Object.keys(rows[0] ?? {}).map(columnOf);
+  const columns = Object.keys(rows[0] ?? {}).map(columnOf);
   const key = columnOf(unique).column;
-  const names = given.map(({ column }) => column);
+  const names = columns.map(({ column }) => column);
   // SQLite would read `on conflict` as the join's `on` without a `where`.
   const inserted = await execute<IdOf>(
     em,
     `insert into ${name} (${names.join(', ')})
-     select ${names.map((column) => `given.${column}`).join(', ')} from ${givenRows(em, given)} where true
+     select ${names.map((column) => `given.${column}`).join(', ')} from ${givenRows(em, columns)} where true
      on conflict (${key}) do nothing returning id, ${key} as value`,
-    [toJson(em, given, rows)],
+    [toJson(em, columns, rows)],
   );
   return new Map(inserted.map((row) => [String(row.value), row.id]));
 }
@@ -99,7 +100,7 @@ export async function deleteRows<T extends object>(
   entity: EntityClass<T>,
   ids: readonly number[],
 ): Promise<void> {
-  const among = isAmong(isSqlite(em) ? 'sqlite' : 'postgresql', 'id');
+  const among = isAmong(dialectOf(em), 'id');
   await execute(em, `delete from ${tableOf(em, entity).name} where ${among}`, [ids]);
 }
 
@@ -111,40 +112,30 @@ interface IdOf {
 interface Column {
   property: string;
   column: string;
-  type: string;
-  isJson: boolean;
-  isDate: boolean;
+  type: ColumnType;
 }
 
-/** The rows that are given as one value, with the columns' own types. `json` stays text: it is kept to the letter. */
 function givenRows(em: EntityManager, columns: readonly Column[]): string {
-  if (isSqlite(em)) {
-    const selected = columns.map(({ column }) => `value ->> '${column}' as ${column}`);
-    return `(select ${selected.join(', ')} from json_each(?)) as given`;
-  }
-  const types = columns.map(({ column, type, isJson }) => `${column} ${isJson ? 'text' : type}`);
-  const cast = columns.map(({ column, isJson }) => (isJson ? `${column}::json as ${column}` : column));
-  return `(select ${cast.join(', ')} from json_to_recordset(?::json) as r (${types.join(', ')})) as given`;
+  return given(dialectOf(em), Object.fromEntries(columns.map(({ column, type }) => [column, type])));
 }
 
 function toJson(em: EntityManager, columns: readonly Column[], rows: readonly object[]): string {
-  const asNumber = isSqlite(em);
+  const dialect = dialectOf(em);
   const objects = rows.map((row) => {
     const object: Record<string, unknown> = {};
-    for (const { property, column, isJson, isDate } of columns) {
+    for (const { property, column } of columns) {
       const value: unknown = Reflect.get(row, property);
-      if (isJson && value !== undefined && value !== null) object[column] = JSON.stringify(value);
-      else object[column] = isDate && asNumber && value instanceof Date ? value.getTime() : value;
+      object[column] = value instanceof Date ? toGiven(dialect, value) : value;
     }
     return object;
   });
   return JSON.stringify(objects);
 }
 
-function fromDatabase({ isJson, isDate }: Column, value: unknown): unknown {
+function fromDatabase({ type }: Column, value: unknown): unknown {
   if (value === null) return value;
-  if (isJson) return JSON.parse(String(value));
-  return isDate ? toDate(value) : value;
+  if (type === 'json') return JSON.parse(String(value));
+  return type === 'time' ? toDate(value) : value;
 }
 
 /** What the ORM knows of an entity's table. */
@@ -156,9 +147,7 @@ function tableOf<T extends object>(em: EntityManager, entity: EntityClass<T>) {
     ({ name, fieldNames: [column = ''], columnTypes: [type = ''] }) => ({
       property: name,
       column,
-      type,
-      isJson: type === 'json',
-      isDate: /^(datetime|timestamptz)/.test(type),
+      type: typeOf(type),
     }),
   );
   const columnOf = (property: string) => {
@@ -169,6 +158,14 @@ function tableOf<T extends object>(em: EntityManager, entity: EntityClass<T>) {
   const table = { name: meta.tableName, columns, columnOf };
   tables.set(meta, table);
   return table;
+}
+
+/** The types that entities here have, as the two databases call them. */
+function typeOf(columnType: string): ColumnType {
+  if (columnType === 'text' || columnType === 'json') return columnType;
+  if (columnType === 'int' || columnType === 'integer') return 'int';
+  if (/^(datetime|timestamptz)/.test(columnType)) return 'time';
+  throw new Error(`a column of type ${columnType} is not known here`);
 }
 
 const tables = new WeakMap<

@@ -2,9 +2,14 @@ import { type EntityManager, SqlitePlatform } from '@mikro-orm/sql';
 import type { SqliteConnection } from '@mikro-orm/sqlite';
 import type { Database, Statement } from 'better-sqlite3';
 import { CompiledQuery } from 'kysely';
+import type { DialectName } from './url.ts';
 
 export function isSqlite(em: EntityManager): boolean {
   return em.getPlatform() instanceof SqlitePlatform;
+}
+
+export function dialectOf(em: EntityManager): DialectName {
+  return isSqlite(em) ? 'sqlite' : 'postgresql';
 }
 
 /**
@@ -16,7 +21,7 @@ export function isSqlite(em: EntityManager): boolean {
 export async function execute<Row>(
   em: EntityManager,
   sql: string,
-  values: readonly unknown[],
+  values: readonly unknown[] = [],
 ): Promise<Row[]> {
   em.config.getLogger().logQuery({ level: 'info', query: sql });
   try {

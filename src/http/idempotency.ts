@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
+import type { EntityManager } from '@mikro-orm/sql';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { execute } from '../db/statement.ts';
 import type { Tx } from '../db/tx.ts';
 import { Conflict, Invalid } from '../errors.ts';
 import { IdempotencyRecord, type StoredAnswer } from './idempotency.entity.ts';
@@ -75,6 +77,17 @@ async function storedAnswer<Body>(tx: Tx, key: string, fingerprint: string): Pro
   if (record.answer === null || record.answer === undefined) throw keyInUse();
   const { status, headers, body } = record.answer;
   return { status, headers: { ...headers, 'idempotent-replayed': 'true' }, body: body as Body };
+}
+
+/** Forgets the answers that were given before `time`, at most so many, and says how many it was. */
+export async function pruneAnswers(em: EntityManager, time: Date, most: number): Promise<number> {
+  const rows = await execute<unknown>(
+    em,
+    `delete from idempotency_records where key in (select key from idempotency_records where created_at < ?
+       order by created_at limit ?) returning key`,
+    [time, most],
+  );
+  return rows.length;
 }
 
 export function sendAnswer<Body>(reply: FastifyReply, answer: Answer<Body>): Body {

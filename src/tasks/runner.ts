@@ -1,39 +1,103 @@
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyBaseLogger } from 'fastify';
-import { Unavailable } from '../errors.ts';
+import type { Bell } from '../db/bell.ts';
+import type { Tx } from '../db/tx.ts';
+import type { Claimed } from './claim.ts';
+import { Aborted, type TaskKind } from './kinds.ts';
+import type { TaskQueue } from './queue.ts';
+import { Run, type Surroundings } from './run.ts';
+import { cancelRequested, Runs } from './runs.ts';
+import { type Outcome, settle } from './settle.ts';
+import { Slots } from './slots.ts';
+import type { TaskProgress } from './task.entity.ts';
+import { CANCEL, CHANGED, QUEUED, SCHEDULED } from './topics.ts';
+import { type Due, type Self, writeTurn } from './turn.ts';
+import { look, type Renewed } from './upkeep.ts';
 
-/** A piece of background work. `signal` says that the service cannot wait for it any longer. */
-export interface BackgroundTask {
-  kind: string;
-  run(context: { signal: AbortSignal; log: FastifyBaseLogger }): Promise<void>;
+/** How long a claim lasts, by the database's clock, and how often it is renewed. */
+const LEASE_MS = 15_000;
+const RENEW_MS = 5000;
+/** How often the database is asked when nobody rings. */
+const LOOK_MS = 1000;
+const PROGRESS_MS = 250;
+const LONGEST_PAUSE_MS = 1000;
+/** How long the end may wait for the database to take back what is left. */
+const LAST_MS = 2000;
+
+export interface RunnerOptions {
+  queue: TaskQueue;
+  write<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  bell: Bell;
+  log: FastifyBaseLogger;
+  /** Tasks at once. */
+  concurrency: number;
+  /** How long `stop()` lets running functions go on. */
+  graceMs: number;
+  reached?: ((step: string) => void) | undefined;
 }
 
 /**
  * Runs tasks beside the requests. It is one promise: `start()` makes it (in `onReady`), `stop()` ends and awaits it
- * (in `onClose`). A task that is handed in before the start waits for it. Tasks live in memory only.
+ * (in `onClose`). Each turn of its loop writes what has become due in one transaction: the ends of attempts, and the
+ * claims that follow them, so that an empty task costs far less than a commit.
  */
 export class TaskRunner {
-  readonly #log: FastifyBaseLogger;
-  readonly #graceMs: number;
-  readonly #abort = new AbortController();
-  readonly #waiting: BackgroundTask[] = [];
-  readonly #running = new Set<Promise<void>>();
+  /** A runner that has stopped never claims again: with the attempt this names one run for ever. */
+  readonly #self: Self;
+  readonly #options: RunnerOptions;
+  readonly #kinds: Map<string, TaskKind>;
+  readonly #slots: Slots;
+  readonly #runs = new Runs();
+  readonly #around: Surroundings;
+  readonly #listening: (() => void)[];
   #wake = Promise.withResolvers<void>();
   #loop: Promise<void> | undefined;
-  #stopping = false;
   #stopped: Promise<void> | undefined;
+  #stopping = false;
+  #graceOver = false;
+  /** What may be there to do, as far as is known. */
+  #mayClaim = false;
+  /** A commit that seemed to fail may have claimed tasks that nobody here knows of. */
+  #mayHaveStrays = false;
+  #suspectsWait = false;
+  #orphans: boolean;
+  /** Moments of `performance.now()`. */
+  #lookAt = 0;
+  #renewAt = Infinity;
+  #promoteAt = Infinity;
+  #rescueAt = Infinity;
+  #progressAt = Infinity;
 
-  /** `graceMs`: how long `stop()` lets running tasks go on. */
-  constructor(log: FastifyBaseLogger, graceMs: number) {
-    this.#log = log;
-    this.#graceMs = graceMs;
+  constructor(options: RunnerOptions) {
+    this.#options = options;
+    this.#kinds = new Map(options.queue.kinds.map((kind) => [kind.kind, kind]));
+    this.#slots = new Slots(options.queue.kinds, options.concurrency);
+    const waiting = options.queue.kinds.filter((kind) => kind.waits).map(({ kind }) => kind);
+    this.#self = { id: randomUUID(), leaseMs: LEASE_MS, waiting };
+    // On SQLite there is no other process: whatever runs at the start is without one.
+    this.#orphans = options.queue.reader.dialect === 'sqlite';
+    this.#around = {
+      write: options.write,
+      queue: options.queue,
+      log: options.log,
+      reached: options.reached ?? (() => {}),
+      progressed: () => this.#progressed(),
+    };
+    this.#listening = [
+      options.bell.on(QUEUED, () => {
+        this.#mayClaim = true;
+        this.#wake.resolve();
+      }),
+      ...[SCHEDULED, CANCEL].map((topic) => options.bell.on(topic, () => this.#lookNow())),
+    ];
   }
 
   start(): void {
-    this.#loop ??= this.#run();
+    if (!this.#stopping) this.#loop ??= this.#run();
   }
 
-  /** Waits for what runs, at most `graceMs`; what has not ended by then is told so, and the log says which it was. */
+  /** Aborts what runs, waits at most `graceMs` for it to end, and hands back what has not. */
   stop(): Promise<void> {
     this.#stopped ??= this.#stop();
     return this.#stopped;
@@ -41,42 +105,189 @@ export class TaskRunner {
 
   async #stop(): Promise<void> {
     this.#stopping = true;
+    for (const off of this.#listening) off();
+    for (const run of this.#runs.all()) run.abort(new Aborted('shutdown', 'The service stops.'));
     this.#wake.resolve();
-    const timer = new AbortController();
-    const grace = sleep(this.#graceMs, undefined, { signal: timer.signal }).catch(() => {});
-    await Promise.race([this.#loop, grace]);
-    timer.abort();
-    this.#abort.abort();
+    const timer = setTimeout(() => {
+      this.#graceOver = true;
+      for (const run of this.#runs.all()) run.handBack();
+      this.#wake.resolve();
+    }, this.#options.graceMs);
     await this.#loop;
+    clearTimeout(timer);
   }
 
-  /** @throws {Unavailable} when the runner is stopping: nobody would run it */
-  add(task: BackgroundTask): void {
-    if (this.#stopping) throw new Unavailable('stopping', 'The service is stopping.');
-    this.#waiting.push(task);
+  #lookNow(): void {
+    this.#lookAt = 0;
     this.#wake.resolve();
+  }
+
+  #progressed(): void {
+    if (this.#progressAt < Infinity) return;
+    this.#progressAt = performance.now() + PROGRESS_MS;
+    this.#wake.resolve(); // so that the loop waits no longer than that
   }
 
   async #run(): Promise<void> {
-    for (;;) {
-      for (const task of this.#waiting.splice(0)) this.#begin(task);
-      if (this.#stopping) break;
-      await this.#wake.promise;
+    let failures = 0;
+    let lastEnd = Infinity;
+    while (!this.#stopping || this.#runs.size > 0) {
+      if (this.#graceOver) lastEnd = Math.min(lastEnd, performance.now() + LAST_MS);
+      if (performance.now() > lastEnd) break; // their leases will end
       this.#wake = Promise.withResolvers();
+      try {
+        await this.#turn();
+        failures = 0;
+      } catch (error) {
+        failures++;
+        // What was to be written still is, and nothing else is to be done about a database that is away.
+        this.#options.log.warn({ err: error }, 'tasks wait for the database');
+        await sleep(Math.min(50 * 2 ** failures, this.#stopping ? 200 : LONGEST_PAUSE_MS));
+        continue;
+      }
+      await this.#pause();
     }
-    await Promise.all(this.#running);
   }
 
-  #begin(task: BackgroundTask): void {
-    const log = this.#log.child({ kind: task.kind });
-    const { signal } = this.#abort;
-    const promise: Promise<void> = Promise.resolve()
-      .then(() => task.run({ signal, log })) // a throw is a failure like any other
-      .catch((error) => {
-        if (signal.aborted) log.warn(`Background task ${task.kind} was cut short by the shutdown`);
-        else log.error({ err: error }, `Background task ${task.kind} failed`);
-      })
-      .finally(() => this.#running.delete(promise));
-    this.#running.add(promise);
+  async #pause(): Promise<void> {
+    const unsettled = this.#runs.all().some((run) => run.outcome !== undefined);
+    const upkeep = this.#stopping ? Infinity : Math.min(this.#promoteAt, this.#rescueAt);
+    const renewAt = this.#runs.size > 0 || this.#mayHaveStrays ? this.#renewAt : Infinity;
+    const next = unsettled ? 0 : Math.min(this.#lookAt, renewAt, this.#progressAt, upkeep);
+    const ms = next - performance.now();
+    if (ms <= 0) return void (await new Promise((resolve) => setImmediate(resolve)));
+    const timer = new AbortController();
+    await Promise.race([
+      this.#wake.promise,
+      sleep(Math.min(ms, LOOK_MS), undefined, { signal: timer.signal }).catch(() => {}),
+    ]);
+    timer.abort();
+  }
+
+  /** Writes what is due, all in one transaction, and begins what was claimed by it. */
+  async #turn(): Promise<void> {
+    if (performance.now() >= this.#lookAt) await this.#look();
+    const due = this.#due();
+    if (due === undefined) return;
+    // A ring during the transaction says it again.
+    if (due.room !== undefined) this.#mayClaim = false;
+    const { write, bell } = this.#options;
+    const written = await write((tx) => writeTurn(tx, this.#self, due, this.#around.reached)).catch(
+      (error) => {
+        this.#mayClaim = true;
+        this.#mayHaveStrays = true;
+        this.#renewAt = 0;
+        throw error;
+      },
+    );
+    if (due.rescue !== undefined) {
+      this.#orphans = false;
+      this.#rescueAt = Infinity;
+    }
+    if (due.promote) this.#promoteAt = Infinity;
+    if (due.progress.length > 0) this.#afterProgress(due.progress);
+    this.#afterSettle(due.over, written.settled);
+    if (written.renewed !== undefined) this.#afterRenew(written.renewed);
+    if (written.rescued + written.cancelled > 0) bell.ring(CHANGED);
+    if (written.cancelled > 0) bell.ring(CANCEL);
+    // Others may hold suspects now, or later times.
+    if (written.rescued + written.promoted + written.cancelled > 0) this.#lookAt = 0;
+    this.#begin(written.claimed);
+    // More may be there than there was room for.
+    if (due.room !== undefined && written.claimed.length >= Math.max(due.room.free, 1)) this.#mayClaim = true;
+  }
+
+  #due(): Due | undefined {
+    const now = performance.now();
+    const runs = this.#runs.all();
+    for (const run of runs) if (run.outcome === 'lost') this.#runs.close(run);
+    const saves = now >= this.#progressAt;
+    const working = !this.#stopping;
+    const room =
+      working && this.#mayClaim ? this.#slots.room(this.#runs.active(), this.#suspectsWait) : undefined;
+    const rescues = this.#orphans ? 'all' : 'expired';
+    const due: Due = {
+      over: runs.filter((run) => typeof run.outcome === 'object'),
+      progress: saves ? runs.flatMap((run) => (run.unsaved ? { run, progress: run.unsaved } : [])) : [],
+      renew: now >= this.#renewAt && (this.#runs.size > 0 || this.#mayHaveStrays),
+      promote: working && now >= this.#promoteAt,
+      rescue: working && (this.#orphans || now >= this.#rescueAt) ? rescues : undefined,
+      room: room !== undefined && (room.free > 0 || room.waiting.length > 0) ? room : undefined,
+    };
+    if (saves && due.progress.length === 0) this.#progressAt = Infinity;
+    const { over, progress, ...rest } = due;
+    const isIdle = over.length + progress.length === 0 && !Object.values(rest).some(Boolean);
+    return isIdle ? undefined : due;
+  }
+
+  async #look(): Promise<void> {
+    const sight = await look(this.#options.queue.reader, this.#self.id, [...this.#kinds.keys()]);
+    const now = performance.now();
+    this.#lookAt = now + LOOK_MS;
+    if (sight.queued || sight.suspects) this.#mayClaim = true;
+    this.#suspectsWait = sight.suspects;
+    if (sight.leaseInMs === null) this.#orphans = false; // nothing ran when the process before this one ended
+    this.#promoteAt = sight.scheduledInMs === null ? Infinity : now + sight.scheduledInMs;
+    this.#rescueAt = sight.leaseInMs === null ? Infinity : now + sight.leaseInMs;
+    const cancelled = new Set(sight.cancel);
+    for (const run of this.#runs.all()) if (cancelled.has(run.claimed.id)) run.abort(cancelRequested());
+  }
+
+  #afterProgress(written: readonly { run: Run; progress: TaskProgress }[]): void {
+    // What has been said meanwhile is written next.
+    for (const { run, progress } of written) if (run.unsaved === progress) run.unsaved = undefined;
+    const more = this.#runs.all().some((run) => run.unsaved !== undefined);
+    this.#progressAt = more ? performance.now() + PROGRESS_MS : Infinity;
+    this.#options.bell.ringHere(CHANGED);
+  }
+
+  #afterSettle(over: readonly Run[], settled: ReadonlyMap<number, string>): void {
+    for (const run of over) {
+      const state = settled.get(run.claimed.id);
+      if (state === undefined) {
+        this.#options.log.warn(
+          { task: run.claimed.id },
+          'a task was taken by another: its result is dropped',
+        );
+        run.abort(new Aborted('lost', 'Another runner has this task.'));
+      }
+      if (state === 'scheduled') this.#lookAt = 0;
+      this.#runs.close(run);
+    }
+    if (over.length === 0) return;
+    this.#around.reached('settled');
+    this.#options.bell.ring(CHANGED);
+  }
+
+  #afterRenew(renewed: readonly Renewed[]): void {
+    this.#renewAt = performance.now() + RENEW_MS;
+    // Claimed by a commit that seemed to fail: nobody has begun them, so they are given back.
+    const strays = this.#runs
+      .compare(renewed)
+      .map(({ id, attempt }): Outcome => ({ id, attempt, runner: this.#self.id, state: 'queued' }));
+    this.#mayHaveStrays = strays.length > 0;
+    if (!this.#mayHaveStrays) return;
+    this.#options.write((tx) => settle(tx.em, strays)).catch(() => {}); // the next renewal finds them again
+  }
+
+  #begin(claimed: readonly Claimed[]): void {
+    if (claimed.length === 0) return;
+    this.#around.reached('claimed');
+    if (this.#runs.size === 0) this.#renewAt = performance.now() + RENEW_MS;
+    for (const one of claimed) {
+      const kind = this.#kinds.get(one.kind);
+      if (kind === undefined) continue;
+      const run = new Run(one, kind, this.#self.id, this.#around);
+      this.#runs.add(run);
+      const ended = () => {
+        this.#runs.end(run);
+        if (one.losses >= 2) this.#lookAt = 0;
+        this.#mayClaim = true;
+        this.#wake.resolve();
+      };
+      run.start(ended).then(() => this.#wake.resolve());
+      if (this.#stopping) run.abort(new Aborted('shutdown', 'The service stops.'));
+    }
+    this.#options.bell.ringHere(CHANGED);
   }
 }

@@ -24,6 +24,7 @@ const API_HEADERS = [
   'idempotent-replayed',
   'link',
   'location',
+  'preference-applied',
   'retry-after',
 ];
 
@@ -135,7 +136,26 @@ function checkContent(
     if (exchange.body !== '') throw new Error('an answer to HEAD has no body');
     return;
   }
-  schemas.check([...pointer, 'content', mediaType, 'schema'], parseBody(exchange.body), 'the body');
+  const schema = [...pointer, 'content', mediaType, 'schema'];
+  if (mediaType === 'text/event-stream') {
+    schemas.check(schema, exchange.body, 'the stream');
+    checkEvents(schemas, exchange.body);
+    return;
+  }
+  schemas.check(schema, parseBody(exchange.body), 'the body');
+}
+
+/** What the events of a stream carry, by their names. */
+const EVENT_SCHEMAS: Record<string, string> = { state: 'Task', progress: 'TaskProgress' };
+
+/** The frames of a stream (HTML §9.2): comments, and events whose data is JSON of the schema that belongs to their name. */
+function checkEvents(schemas: Schemas, stream: string): void {
+  for (const frame of stream.split('\n\n').filter((one) => one !== '' && !one.startsWith(':'))) {
+    const [, event = '', data] = /^(?:id: .+\n)?event: (\w+)\ndata: (.+)$/.exec(frame) ?? [];
+    const name = EVENT_SCHEMAS[event];
+    if (name === undefined || data === undefined) throw new Error(`no event of the document: ${frame}`);
+    schemas.check(['components', 'schemas', name], parseBody(data), `the data of ${event}`);
+  }
 }
 
 interface Schemas {

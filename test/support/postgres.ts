@@ -17,6 +17,8 @@ export interface PostgresServer {
   url(database: string): string;
   /** Runs one statement in the maintenance database and gives its rows. */
   query<Row extends pg.QueryResultRow>(sql: string): Promise<Row[]>;
+  /** Stops it at once, as a crash would, and starts it again on the same port and data. */
+  restart(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -60,13 +62,23 @@ export async function startPostgres({
     'unix_socket_directories=',
     ...settings, // of two with one name the last counts
   ];
-  const server = spawn(
-    join(programs, 'postgres'),
-    ['-D', data, '-p', String(port), ...allSettings.flatMap((setting) => ['-c', setting])],
-    { ...identity, stdio: ['ignore', 'ignore', 'pipe'] },
-  );
+  const start = async () => {
+    const started = spawn(
+      join(programs, 'postgres'),
+      ['-D', data, '-p', String(port), ...allSettings.flatMap((setting) => ['-c', setting])],
+      { ...identity, stdio: ['ignore', 'ignore', 'pipe'] },
+    );
+    await untilReady(started);
+    return started;
+  };
+  const end = async (signal: NodeJS.Signals) => {
+    if (server.exitCode !== null) return;
+    const ended = new Promise((resolve) => server.once('exit', resolve));
+    server.kill(signal);
+    await ended;
+  };
+  let server = await start();
   process.once('exit', () => server.kill('SIGKILL'));
-  await untilReady(server);
   const url = (database: string) => `postgresql://muster:muster@127.0.0.1:${port}/${database}`;
   return {
     url,
@@ -79,13 +91,14 @@ export async function startPostgres({
         await client.end();
       }
     },
+    async restart() {
+      // SIGQUIT: without a word ("immediate shutdown"); what was committed is recovered from the log.
+      await end('SIGQUIT');
+      server = await start();
+    },
     async stop() {
       // SIGINT: disconnect the clients and stop ("fast shutdown").
-      if (server.exitCode === null) {
-        const ended = new Promise((resolve) => server.once('exit', resolve));
-        server.kill('SIGINT');
-        await ended;
-      }
+      await end('SIGINT');
       await rm(folder, { recursive: true, force: true });
     },
   };

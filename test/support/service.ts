@@ -13,13 +13,19 @@ export interface Service {
   output(): string;
   /** Waits until the output matches so many times. */
   said(pattern: RegExp, times?: number): Promise<void>;
+  /** How it ends: the exit code, or the signal that ended it. */
+  ended: Promise<number | NodeJS.Signals | null>;
   /** Sends a signal and waits for the end: the exit code, or the signal that ended it. */
   end(signal: NodeJS.Signals): Promise<number | NodeJS.Signals | null>;
 }
 
 /** Starts a service on a free port and waits until it answers; rejects with its output when it ends instead. */
-export async function startService(test: Test, env: Record<string, string>): Promise<Service> {
-  const service = spawnService(test, env);
+export async function startService(
+  test: Test,
+  env: Record<string, string>,
+  script = 'src/server.js',
+): Promise<Service> {
+  const service = spawnService(test, env, script);
   await Promise.race([
     service.said(/Muster is ready/),
     service.ended.then((code) => Promise.reject(new Error(`ended with ${code}: ${service.output()}`))),
@@ -38,9 +44,9 @@ export async function failService(test: Test, env: Record<string, string>) {
   return { code, output: service.output() };
 }
 
-function spawnService(test: Test, env: Record<string, string>) {
+function spawnService(test: Test, env: Record<string, string>, script = 'src/server.js') {
   // Through `env`, which becomes the service: the test runner would load its own hooks into a child that is Node.
-  const child = spawn('env', ['-u', 'NODE_OPTIONS', process.execPath, 'src/server.js'], {
+  const child = spawn('env', ['-u', 'NODE_OPTIONS', process.execPath, script], {
     cwd: ROOT,
     env: { PATH: process.env.PATH, PORT: '0', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

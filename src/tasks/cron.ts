@@ -1,0 +1,36 @@
+import { Cron } from 'croner';
+import { Invalid } from '../errors.ts';
+
+/**
+ * The first time after `after` that a cron expression names in a time zone. At a change of clocks, a time of day that
+ * does not exist is the first moment after the gap, and one that is there twice counts once.
+ * @throws {Invalid} saying which of the two cannot be read
+ */
+export function nextRun(expression: string, timeZone: string, after: Date): Date {
+  if (!isTimeZone(timeZone))
+    throw invalid('#/timeZone', 'must be the name of a time zone, such as Europe/Oslo');
+  let next: Date | null;
+  try {
+    // Without a function nothing is ever timed by the library itself.
+    next = new Cron(expression, { timezone: timeZone, mode: '5-part' }).nextRun(after);
+  } catch {
+    throw invalid('#/cron', 'must be a cron expression of five parts, such as 30 6 * * 1-5');
+  }
+  if (next === null) throw invalid('#/cron', 'names no time that will ever come');
+  return next;
+}
+
+function isTimeZone(name: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: name });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function invalid(pointer: string, detail: string): Invalid {
+  return new Invalid('invalid-body', 'The body breaks the rules listed in errors.', [
+    { in: 'body', pointer, detail },
+  ]);
+}

@@ -1,0 +1,191 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import type { TSchema } from 'typebox';
+import {
+  IdempotencyHeaders,
+  idempotencyHeader,
+  keyInUse,
+  keyReused,
+  onceForKey,
+  sendAnswer,
+} from '../http/idempotency.ts';
+import { TAGS } from '../http/openapi.ts';
+import { invalidBody, invalidJson, invalidParameter, problems } from '../http/problems.ts';
+import { locationHeader, ref } from '../http/schemas.ts';
+import {
+  builtInSchedule,
+  createSchedule,
+  deleteSchedule,
+  listSchedules,
+  scheduleNotFound,
+} from './schedules.ts';
+import { SCHEDULES } from './topics.ts';
+
+const ScheduleId = {
+  type: 'integer',
+  minimum: 1,
+  maximum: Number.MAX_SAFE_INTEGER,
+  description: 'the number of a schedule',
+  examples: [2],
+} as const;
+const Kind = {
+  type: 'string',
+  minLength: 1,
+  maxLength: 100,
+  description: 'the kind of the tasks that it enqueues',
+  examples: ['sleep'],
+} as const;
+const CronExpression = {
+  type: 'string',
+  minLength: 1,
+  maxLength: 100,
+  description: 'minute, hour, day of the month, month, day of the week',
+  examples: ['30 6 * * 1-5'],
+} as const;
+const TimeZone = {
+  type: 'string',
+  minLength: 1,
+  maxLength: 100,
+  description: 'the time zone that `cron` is read in, by its IANA name',
+  examples: ['Europe/Oslo'],
+} as const;
+/** A `Date` until it is written: to `Static` it is unknown. */
+const time = (description: string): TSchema => ({
+  type: 'string',
+  format: 'date-time',
+  description: `${description}: RFC 3339, UTC`,
+  examples: ['2026-01-15T05:30:00.000Z'],
+});
+
+const example = { kind: 'sleep', input: { ms: 5000 }, cron: '30 6 * * 1-5', timeZone: 'Europe/Oslo' };
+
+const Schedule = {
+  type: 'object',
+  required: ['id', 'kind', 'input', 'cron', 'timeZone', 'nextRunAt', 'createdAt'],
+  properties: {
+    id: ScheduleId,
+    name: { type: 'string', description: 'of one that is built in', examples: ['prune'] },
+    kind: Kind,
+    input: { description: 'what each task is given', examples: [{ ms: 5000 }] },
+    cron: CronExpression,
+    timeZone: TimeZone,
+    nextRunAt: time('when it enqueues the next task'),
+    lastRunAt: time('when it enqueued the last one'),
+    createdAt: time('when it was made'),
+  },
+  $id: 'Schedule',
+  additionalProperties: false,
+  description: 'When tasks of a kind are enqueued by the clock.',
+  examples: [
+    { id: 2, ...example, nextRunAt: '2026-01-16T05:30:00.000Z', createdAt: '2026-01-15T09:30:00.000Z' },
+  ],
+} as const;
+
+const NewSchedule = {
+  type: 'object',
+  required: ['kind', 'cron'],
+  properties: {
+    kind: Kind,
+    input: { description: 'what the kind takes', examples: [{ ms: 5000 }] },
+    cron: CronExpression,
+    timeZone: {
+      ...TimeZone,
+      description: 'the time zone that `cron` is read in, by its IANA name; UTC by default',
+    },
+  },
+  $id: 'NewSchedule',
+  additionalProperties: false,
+  description: 'A schedule to be made.',
+  examples: [example],
+} as const;
+
+const schedules: FastifyPluginAsyncTypebox = async (app) => {
+  for (const schema of [Schedule, NewSchedule]) app.addSchema(schema);
+
+  app.post(
+    '/schedules',
+    {
+      schema: {
+        operationId: 'createSchedule',
+        summary: 'Enqueue tasks by the clock',
+        description:
+          'Each time that `cron` names in its time zone is one task, whatever the number of replicas. Times that go by ' +
+          'while no service runs are one task when one runs again.',
+        tags: [TAGS.tasks.name],
+        headers: IdempotencyHeaders,
+        body: ref(NewSchedule),
+        response: {
+          201: {
+            ...ref(Schedule),
+            description: 'The schedule as made',
+            headers: { ...locationHeader('/schedules/2'), ...idempotencyHeader },
+          },
+          ...problems(
+            invalidJson(),
+            invalidParameter('headers', '#/idempotency-key', 'must NOT have more than 255 characters'),
+            keyInUse(),
+            413,
+            invalidBody('#/cron', 'must be a cron expression of five parts, such as 30 6 * * 1-5'),
+            keyReused(),
+          ),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { input = {}, timeZone = 'UTC', ...rest } = request.body;
+      const answer = await app.write((tx) =>
+        onceForKey(tx, request, async () => {
+          const schedule = await createSchedule(tx, app.tasks, { ...rest, input, timeZone });
+          app.tasks.ringAfter(tx, SCHEDULES);
+          return { status: 201, headers: { location: `/schedules/${schedule.id}` }, body: schedule };
+        }),
+      );
+      return sendAnswer(reply, answer);
+    },
+  );
+
+  app.get(
+    '/schedules',
+    {
+      schema: {
+        operationId: 'listSchedules',
+        summary: 'List the schedules',
+        description: 'All of them, oldest first, those that are built in among them.',
+        tags: [TAGS.tasks.name],
+        response: {
+          200: { type: 'array', items: ref(Schedule), description: 'The schedules' },
+          ...problems(),
+        },
+      },
+    },
+    () => listSchedules(app.reader),
+  );
+
+  app.delete(
+    '/schedules/:id',
+    {
+      schema: {
+        operationId: 'deleteSchedule',
+        summary: 'Delete a schedule',
+        description: 'What it has enqueued stays. One that is built in cannot be deleted.',
+        tags: [TAGS.tasks.name],
+        params: { type: 'object', required: ['id'], properties: { id: ScheduleId } },
+        response: {
+          204: { type: 'null', description: 'It is gone; no body' },
+          ...problems(
+            invalidParameter('path', '#/id', 'must be integer'),
+            scheduleNotFound(1),
+            builtInSchedule('prune'),
+            413,
+            414,
+          ),
+        },
+      },
+    },
+    async (request, reply) => {
+      await app.write((tx) => deleteSchedule(tx, request.params.id));
+      return reply.code(204).send(null);
+    },
+  );
+};
+
+export default schedules;

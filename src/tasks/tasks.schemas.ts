@@ -1,0 +1,140 @@
+import type { Static, TSchema } from 'typebox';
+import { ref } from '../http/schemas.ts';
+import { STATES } from './task.entity.ts';
+
+/** A `Date` until it is written: to `Static` it is unknown. */
+const dateTime = (description: string, example: string): TSchema => ({
+  type: 'string',
+  format: 'date-time',
+  description: `${description}: RFC 3339, UTC, to the millisecond`,
+  examples: [example],
+});
+
+export const TaskId = {
+  type: 'integer',
+  minimum: 1,
+  maximum: Number.MAX_SAFE_INTEGER,
+  description: 'the number of a task',
+  examples: [1],
+} as const;
+
+export const State = {
+  type: 'string',
+  enum: STATES,
+  description:
+    '`scheduled`: for later, or between two attempts; `queued`: waits for a free place; `running`; and how it ended',
+  examples: ['succeeded'],
+} as const;
+
+const Kind = { type: 'string', description: 'what it does', examples: ['sleep'] } as const;
+
+export const TaskProgress = {
+  type: 'object',
+  required: ['done'],
+  properties: {
+    done: { type: 'number', description: 'how much is done', examples: [40] },
+    total: { type: 'number', description: 'of how much, if that is known', examples: [100] },
+  },
+  $id: 'TaskProgress',
+  description: 'How far a task is.',
+  examples: [{ done: 40, total: 100 }],
+} as const;
+
+export const TaskError = {
+  type: 'object',
+  required: ['message'],
+  properties: {
+    message: { type: 'string', description: 'for people', examples: ['It took longer than 1000 ms.'] },
+    code: { type: 'string', description: 'for programs', examples: ['process-lost'] },
+  },
+  $id: 'TaskError',
+  description: 'Why the last attempt failed.',
+  examples: [{ message: 'It took longer than 1000 ms.' }],
+} as const;
+
+export const exampleTask = {
+  id: 1,
+  kind: 'sleep',
+  state: 'succeeded',
+  input: { ms: 5000 },
+  priority: 0,
+  runAt: '2026-01-15T09:30:00.000Z',
+  attempt: 1,
+  maxAttempts: 5,
+  createdAt: '2026-01-15T09:30:00.000Z',
+  startedAt: '2026-01-15T09:30:00.004Z',
+  finishedAt: '2026-01-15T09:30:05.006Z',
+};
+
+export const Task = {
+  type: 'object',
+  required: ['id', 'kind', 'state', 'priority', 'attempt', 'maxAttempts', 'createdAt'],
+  properties: {
+    id: TaskId,
+    kind: Kind,
+    state: State,
+    input: { description: 'what it was given; left out in lists', examples: [{ ms: 5000 }] },
+    priority: { type: 'integer', description: 'higher goes first', examples: [0] },
+    runAt: dateTime('not to run before; absent while it waits for its parent', exampleTask.runAt),
+    attempt: { type: 'integer', minimum: 0, description: 'how often it was begun', examples: [1] },
+    maxAttempts: { type: 'integer', minimum: 1, description: 'how often it may fail', examples: [5] },
+    progress: ref(TaskProgress),
+    result: { description: 'what it gave; left out in lists', examples: [{ deleted: 12 }] },
+    error: ref(TaskError),
+    dedupeKey: {
+      type: 'string',
+      description: 'while it is not finished, another of its kind with this key is this one',
+      examples: ['nightly'],
+    },
+    parentId: { type: 'integer', description: 'the task that waits for this one', examples: [7] },
+    cancelRequestedAt: dateTime('when somebody asked for it to be cancelled', exampleTask.finishedAt),
+    createdAt: dateTime('when it was enqueued', exampleTask.createdAt),
+    startedAt: dateTime('when the last attempt began', exampleTask.startedAt),
+    finishedAt: dateTime('when it ended', exampleTask.finishedAt),
+  },
+  $id: 'Task',
+  additionalProperties: false,
+  description: 'A piece of background work. What is not there yet is left out.',
+  examples: [exampleTask],
+} as const;
+
+export const TaskEvents = {
+  type: 'string',
+  $id: 'TaskEvents',
+  description:
+    'Events (HTML §9.2): `state` with the task at first and whenever its state or attempt changes, `progress` with its ' +
+    'progress. The stream ends after the state that the task ends in.',
+  examples: ['event: progress\ndata: {"done":40,"total":100}\n\n'],
+} as const;
+
+export const ListTasksQuery = {
+  type: 'object',
+  required: ['limit'], // it has a default
+  properties: {
+    state: { ...State, description: 'only those in this state' },
+    kind: {
+      type: 'string',
+      minLength: 1,
+      maxLength: 100,
+      description: 'only those of this kind',
+      examples: ['sleep'],
+    },
+    limit: {
+      type: 'integer',
+      minimum: 1,
+      maximum: 1000,
+      default: 100,
+      description: 'the most tasks on a page, 1–1000',
+      examples: [2],
+    },
+    after: {
+      type: 'string',
+      minLength: 1,
+      maxLength: 1000,
+      description: 'the cursor of the page before, from its `Link` header; it fits those filters only',
+      examples: ['WyJudmdoRkZybSIsMl0'],
+    },
+  },
+  additionalProperties: false,
+} as const;
+export type ListTasksQuery = Static<typeof ListTasksQuery>;

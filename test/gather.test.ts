@@ -1,0 +1,156 @@
+import { Type } from 'typebox';
+import { defineTask, PermanentFailure } from '../src/tasks/kinds.ts';
+import { emptyDatabase, onEachDatabase } from './support/databases.ts';
+import { settled, startTasks } from './support/tasks.ts';
+
+interface Gathered {
+  tasks: { id: number; kind: string; state: string; result?: unknown; error?: { message: string } }[];
+}
+
+/** `gate` holds those up that ask for it; `ran` says which ran, in order. */
+function stepKind() {
+  const gate = Promise.withResolvers<void>();
+  const ran: number[] = [];
+  let now = 0;
+  const step = {
+    gate,
+    ran,
+    most: 0,
+    kind: defineTask({
+      kind: 'step',
+      description: 'A step.',
+      input: Type.Object({
+        n: Type.Integer(),
+        fails: Type.Optional(Type.Boolean()),
+        waits: Type.Optional(Type.Boolean()),
+      }),
+      async run({ input, signal }) {
+        ran.push(input.n);
+        step.most = Math.max(step.most, ++now);
+        try {
+          if (input.fails) throw new PermanentFailure(`no ${input.n}`);
+          const aborted = new Promise((_resolve, reject) =>
+            signal.addEventListener('abort', () => reject(signal.reason)),
+          );
+          if (input.waits) await Promise.race([gate.promise, aborted]);
+          await new Promise(setImmediate);
+          return input.n * 10;
+        } finally {
+          now--;
+        }
+      },
+    }),
+  };
+  return step;
+}
+
+const steps = (count: number, more: object = {}) =>
+  Array.from({ length: count }, (_, n) => ({ kind: 'step', input: { n, ...more } }));
+
+onEachDatabase('gather runs many at once and gives their ends in the order given', async (t, dialect) => {
+  const step = stepKind();
+  const { app, request } = await startTasks(t, dialect, [step.kind]);
+  const tasks = [
+    { kind: 'step', input: { n: 1 } },
+    { kind: 'step', input: { n: 2, fails: true } },
+    { kind: 'sleep', input: { ms: 5 } },
+    { kind: 'gather', input: { tasks: [{ kind: 'step', input: { n: 3 } }] } },
+  ];
+  await request('POST', '/tasks', { json: { kind: 'gather', input: { tasks } } });
+  const done = await settled(app, 1);
+  t.match(done, { state: 'succeeded', progress: { done: 4, total: 4 } });
+  const { tasks: ends } = done.result as Gathered;
+  t.match(ends, [
+    { kind: 'step', state: 'succeeded', result: 10 },
+    { kind: 'step', state: 'failed', error: { message: 'no 2' } },
+    { kind: 'sleep', state: 'succeeded' },
+    { kind: 'gather', state: 'succeeded', result: { tasks: [{ state: 'succeeded', result: 30 }] } },
+  ]);
+  t.strictSame(
+    ends.map(({ id }) => id),
+    [2, 3, 4, 5],
+  );
+  await request('POST', '/tasks', { json: { kind: 'gather', input: { tasks: [] } } });
+  t.match(await settled(app, 7), { state: 'succeeded', result: { tasks: [] } }, 'of none');
+});
+
+onEachDatabase('a thousand at once, and gathers within gathers on a single slot', async (t, dialect) => {
+  const step = stepKind();
+  const { app, request } = await startTasks(t, dialect, [step.kind], { taskConcurrency: 1 });
+  const half = { kind: 'gather', input: { tasks: steps(500) } };
+  await request('POST', '/tasks', { json: { kind: 'gather', input: { tasks: [half, half] } } });
+  const done = await settled(app, 1);
+  t.equal(done.state, 'succeeded');
+  t.equal(step.ran.length, 1000, 'each once');
+  const [first] = (done.result as { tasks: { result: Gathered }[] }).tasks;
+  t.strictSame(
+    first?.result.tasks.map(({ result }) => result),
+    Array.from({ length: 500 }, (_, n) => n * 10),
+  );
+});
+
+onEachDatabase('with a concurrency no more of them are on their way', async (t, dialect) => {
+  const step = stepKind();
+  const { app, request } = await startTasks(t, dialect, [step.kind], { taskConcurrency: 20 });
+  const input = { tasks: steps(12), concurrency: 2 };
+  await request('POST', '/tasks', { json: { kind: 'gather', input } });
+  t.match(await settled(app, 1), { state: 'succeeded' });
+  t.equal(step.ran.length, 12);
+  t.equal(step.most, 2);
+});
+
+onEachDatabase('with failFast the first that fails cancels the rest', async (t, dialect) => {
+  const step = stepKind();
+  const { app, request } = await startTasks(t, dialect, [step.kind], { taskConcurrency: 3 });
+  const tasks = [...steps(6, { waits: true }), { kind: 'step', input: { n: 6, fails: true }, priority: 1 }];
+  const bad = await request('POST', '/tasks', { json: { kind: 'gather', input: { tasks, failFast: true } } });
+  t.equal(bad.status, 422, 'a child has no priority of its own');
+  const order = [{ kind: 'step', input: { n: 6, fails: true } }, ...steps(6, { waits: true })];
+  await request('POST', '/tasks', { json: { kind: 'gather', input: { tasks: order, failFast: true } } });
+  const failed = await settled(app, 1);
+  t.match(failed, {
+    state: 'failed',
+    error: { code: 'child-failed', message: 'Task 2 did not succeed: no 6' },
+  });
+  for (let id = 3; id <= 8; id++) t.match(await settled(app, id), { state: 'cancelled' });
+});
+
+onEachDatabase(
+  'to cancel it is to cancel all below it; to retry it, what did not succeed',
+  async (t, dialect) => {
+    const step = stepKind();
+    const { app, request } = await startTasks(t, dialect, [step.kind]);
+    const inner = { kind: 'gather', input: { tasks: steps(1, { waits: true }) } };
+    const tasks = [{ kind: 'step', input: { n: 7 } }, ...steps(1, { waits: true }), inner];
+    await request('POST', '/tasks', { json: { kind: 'gather', input: { tasks } } });
+    await settled(app, 5, ({ state }) => state === 'running');
+    await settled(app, 2);
+    await request('POST', '/tasks/1/cancel');
+    for (const id of [1, 3, 4, 5]) t.match(await settled(app, id), { state: 'cancelled' });
+    step.gate.resolve();
+    await request('POST', '/tasks/1/retry');
+    const done = await settled(app, 1);
+    t.match(done, { state: 'succeeded', result: { tasks: [{ id: 2 }, { id: 3 }, { id: 4 }] } });
+    t.equal(step.ran.filter((n) => n === 7).length, 1, 'what had succeeded did not run again');
+  },
+);
+
+onEachDatabase(
+  'a stop in the middle loses no child and runs none again that has settled',
+  async (t, dialect) => {
+    const databaseUrl = await emptyDatabase(t, dialect);
+    const before = stepKind();
+    const first = await startTasks(t, dialect, [before.kind], { databaseUrl, taskConcurrency: 4 });
+    const tasks = [...steps(10), ...steps(4, { waits: true })];
+    await first.request('POST', '/tasks', { json: { kind: 'gather', input: { tasks } } });
+    await settled(first.app, 1, ({ progress }) => progress?.done === 10);
+    await first.app.close();
+    const after = stepKind();
+    after.gate.resolve();
+    const second = await startTasks(t, dialect, [after.kind], { databaseUrl });
+    const done = await settled(second.app, 1);
+    t.match(done, { state: 'succeeded', attempt: 1 });
+    t.equal((done.result as Gathered).tasks.length, 14);
+    t.equal(after.ran.length, 4, 'only those that had not settled');
+  },
+);

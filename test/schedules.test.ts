@@ -1,0 +1,122 @@
+import t from 'tap';
+import { Type } from 'typebox';
+import { nextRun } from '../src/tasks/cron.ts';
+import { defineTask } from '../src/tasks/kinds.ts';
+import { pointers } from './support/app.ts';
+import { emptyDatabase, onEachDatabase } from './support/databases.ts';
+import { settled, startTasks } from './support/tasks.ts';
+
+const tick = () =>
+  defineTask({ kind: 'tick', description: 'Ticks.', input: Type.Object({}), run: async () => 'tock' });
+
+onEachDatabase('schedules are made, listed and deleted; those built in stay', async (t, dialect) => {
+  const { request } = await startTasks(t, dialect, [tick()]);
+  const made = await request('POST', '/schedules', {
+    json: { kind: 'tick', cron: '30 6 * * 1-5', timeZone: 'Europe/Oslo' },
+  });
+  t.equal(made.status, 201);
+  const { id, nextRunAt } = made.json<{ id: number; nextRunAt: string }>();
+  t.equal(made.headers.location, `/schedules/${id}`);
+  t.match(made.json(), { kind: 'tick', input: {}, timeZone: 'Europe/Oslo' });
+  t.match(nextRunAt, /T0[45]:30:00.000Z$/, 'half past six in Oslo');
+  const all = (await request('GET', '/schedules')).json<{ id: number; name?: string }[]>();
+  t.match(all, [{ name: 'prune' }, { id }]);
+  t.equal((await request('DELETE', `/schedules/${all[0]?.id}`)).status, 409);
+  t.equal((await request('DELETE', `/schedules/${id}`)).status, 204);
+  t.equal((await request('DELETE', `/schedules/${id}`)).status, 404);
+  t.equal((await request('DELETE', '/schedules/99999999999')).status, 404);
+});
+
+onEachDatabase('what is wrong with a schedule is said where it is', async (t, dialect) => {
+  const { request } = await startTasks(t, dialect, []);
+  const post = async (json: unknown) => {
+    const answer = await request('POST', '/schedules', { json });
+    return [answer.status, ...pointers(answer)];
+  };
+  const good = { kind: 'sleep', input: { ms: 1 }, cron: '* * * * *' };
+  t.strictSame(await post({ ...good, cron: 'every day' }), [422, '#/cron']);
+  t.strictSame(await post({ ...good, cron: '* * * * * *' }), [422, '#/cron'], 'no seconds');
+  t.strictSame(await post({ ...good, cron: '0 0 31 2 *' }), [422, '#/cron'], 'no day');
+  t.strictSame(await post({ ...good, timeZone: 'Middle/Earth' }), [422, '#/timeZone']);
+  t.strictSame(await post({ ...good, kind: 'dance' }), [422, '#/kind']);
+  t.strictSame(await post({ ...good, input: {} }), [422, '#/input/ms']);
+});
+
+onEachDatabase('times missed while nothing ran are one task', async (t, dialect) => {
+  const databaseUrl = await emptyDatabase(t, dialect);
+  const first = await startTasks(t, dialect, [tick()], { databaseUrl });
+  const made = await first.request('POST', '/schedules', { json: { kind: 'tick', cron: '*/5 * * * *' } });
+  const { id } = made.json<{ id: number }>();
+  const hourAgo = new Date(Date.now() - 3_600_000);
+  await first.app.write((tx) =>
+    tx.em.execute('update schedules set next_run_at = ? where id = ?', [hourAgo, id]),
+  );
+  await first.app.close();
+  const apps = [await startTasks(t, dialect, [tick()], { databaseUrl })];
+  // Of two replicas one enqueues it.
+  if (dialect === 'postgresql') apps.push(await startTasks(t, dialect, [tick()], { databaseUrl }));
+  const [{ app, request }] = apps as [(typeof apps)[0]];
+  t.match(await settled(app, 1), { kind: 'tick', state: 'succeeded' });
+  const schedules = (await request('GET', '/schedules')).json<{ id: number; nextRunAt: string }[]>();
+  const next = Date.parse(schedules.find((one) => one.id === id)?.nextRunAt ?? '');
+  t.ok(next > Date.now() && next <= Date.now() + 300_000, 'the next is reckoned from now');
+  t.equal((await request('GET', '/tasks')).json<unknown[]>().length, 1);
+});
+
+t.test('many replicas that see the same schedule due enqueue it once', async (t) => {
+  const databaseUrl = await emptyDatabase(t, 'postgresql');
+  const apps = [];
+  for (let n = 0; n < 3; n++) apps.push(await startTasks(t, 'postgresql', [tick()], { databaseUrl }));
+  const [{ app, request }] = apps as [(typeof apps)[0]];
+  for (let n = 0; n < 5; n++)
+    await request('POST', '/schedules', { json: { kind: 'tick', cron: '0 0 1 1 *' } });
+  const soon = new Date(Date.now() + 300);
+  await app.write((tx) => {
+    app.tasks.ringAfter(tx, 'schedules');
+    return tx.em.execute('update schedules set next_run_at = ? where name is null', [soon]);
+  });
+  for (let id = 1; id <= 5; id++) await settled(app, id);
+  t.equal((await request('GET', '/tasks')).json<unknown[]>().length, 5);
+});
+
+t.test('a change of clocks neither loses a firing nor doubles it', async (t) => {
+  const next = (cron: string, after: string) => nextRun(cron, 'Europe/Oslo', new Date(after)).toISOString();
+  t.equal(
+    next('30 2 * * *', '2026-03-28T12:00:00Z'),
+    '2026-03-29T01:00:00.000Z',
+    'half past two is not there',
+  );
+  t.equal(next('30 2 * * *', '2026-10-24T12:00:00Z'), '2026-10-25T00:30:00.000Z', 'the first of two');
+  t.equal(next('30 2 * * *', '2026-10-25T00:30:00Z'), '2026-10-26T01:30:00.000Z', 'and not the second');
+});
+
+onEachDatabase(
+  'pruning takes what has been kept long enough, children before parents',
+  async (t, dialect) => {
+    const { app, request } = await startTasks(t, dialect, [tick()]);
+    const tasks = [{ kind: 'tick' }, { kind: 'tick' }];
+    await request('POST', '/tasks', { json: { kind: 'gather', input: { tasks } } });
+    await settled(app, 1);
+    const later = { kind: 'sleep', input: { ms: 1 }, runAt: '2030-01-01T00:00:00Z' };
+    await request('POST', '/tasks', { json: later, headers: { 'idempotency-key': 'old' } });
+    await request('POST', '/tasks', { json: { kind: 'tick' }, headers: { 'idempotency-key': 'new' } });
+    await settled(app, 5);
+    const old = new Date(Date.now() - 31 * 86_400_000);
+    await app.write(async ({ em }) => {
+      await em.execute('update tasks set created_at = ?, finished_at = ? where id <= 3', [old, old]);
+      await em.execute('update tasks set created_at = ? where id = 4', [old]);
+      await em.execute(`update idempotency_records set created_at = ? where key = 'old'`, [old]);
+    });
+    await request('POST', '/tasks', { json: { kind: 'prune' } });
+    t.match(await settled(app, 6), {
+      state: 'succeeded',
+      result: { deleted: { tasks: 3, idempotencyRecords: 1 } },
+    });
+    const left = (await request('GET', '/tasks')).json<{ id: number }[]>();
+    t.strictSame(
+      left.map(({ id }) => id),
+      [6, 5, 4],
+      'what is young, and what has not ended, stays',
+    );
+  },
+);

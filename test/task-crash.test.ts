@@ -1,0 +1,63 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { emptyDatabase, onEachDatabase, temporaryFolder } from './support/databases.ts';
+import { fetch } from './support/fetch.ts';
+import type { Service } from './support/service.ts';
+import { endedTask, postTask, startTaskService } from './support/task-client.ts';
+
+const STEPS = ['claiming', 'claimed', 'started', 'saving', 'saved', 'finished', 'settling', 'settled'];
+
+async function names({ base }: Service): Promise<string[]> {
+  const users = (await (await fetch(`${base}/users?sort=name`)).json()) as { name: string }[];
+  return users.map(({ name }) => name);
+}
+
+onEachDatabase(
+  'after kill -9 at any step a task runs again, and its saved work only once',
+  async (t, dialect) => {
+    const rounds = STEPS.map(async (step) => {
+      const databaseUrl = await emptyDatabase(t, dialect);
+      const journal = join(await temporaryFolder(t), 'journal');
+      const env = { DATABASE_URL: databaseUrl, LOG_LEVEL: 'info' };
+      const doomed = await startTaskService(t, { ...env, KILL_AT: step, JOURNAL: journal });
+      // The answer may be lost with the process.
+      await postTask(doomed, { kind: 'steps', input: { name: 'Ada' } }).catch(() => {});
+      t.equal(await doomed.ended, 'SIGKILL', step);
+      const killedAt = performance.now();
+      const service = await startTaskService(t, { ...env, JOURNAL: journal });
+      const startedAt = performance.now();
+      const task = await endedTask(service, 1);
+      const now = performance.now();
+      t.equal(task.state, 'succeeded', step);
+      // A claim that was not committed is no attempt, and what had settled is not run again.
+      t.equal(task.attempt, ['claiming', 'settled'].includes(step) ? 1 : 2, `${step}: the attempts`);
+      t.strictSame(await names(service), ['Ada 0', 'Ada 1', 'Ada 2'], `${step}: each step was done once`);
+      if (dialect === 'sqlite')
+        t.ok(now - startedAt < 1000, `${step}: ${now - startedAt} ms after the start`);
+      else t.ok(now - killedAt < 20_000, `${step}: ${now - killedAt} ms after the kill`);
+      await service.end('SIGKILL');
+      const runs = (await readFile(journal, 'utf8').catch(() => '')).trim().split('\n');
+      const once = { claiming: 'steps 1', claimed: 'steps 2', started: 'steps 2', settled: 'steps 1' }[step];
+      t.strictSame(runs, once === undefined ? ['steps 1', 'steps 2'] : [once], `${step}: the runs`);
+    });
+    await Promise.all(rounds);
+  },
+);
+
+onEachDatabase(
+  'a task that kills its process three times is parked, and takes nobody down with it',
+  async (t, dialect) => {
+    const databaseUrl = await emptyDatabase(t, dialect);
+    const journal = join(await temporaryFolder(t), 'journal');
+    const env = { DATABASE_URL: databaseUrl, LOG_LEVEL: 'info', JOURNAL: journal };
+    let service = await startTaskService(t, env);
+    for (let n = 0; n < 3; n++) await postTask(service, { kind: 'innocent', input: { ms: 1000 } });
+    await postTask(service, { kind: 'fatal' }).catch(() => {});
+    for (let deaths = 1; deaths <= 3; deaths++) {
+      t.equal(await service.ended, 'SIGKILL');
+      service = await startTaskService(t, env);
+    }
+    t.match(await endedTask(service, 4), { state: 'failed', attempt: 3, error: { code: 'process-lost' } });
+    for (let id = 1; id <= 3; id++) t.match(await endedTask(service, id), { state: 'succeeded' });
+  },
+);
