@@ -7,25 +7,40 @@ import docs from './http/docs.ts';
 import edge, { answerBrokenRequest } from './http/edge.ts';
 import logging, { loggerOptions } from './http/logging.ts';
 import methods from './http/methods.ts';
+import open from './http/open.ts';
 import openapi from './http/openapi.ts';
 import problem, { answerFrameworkError } from './http/problem.ts';
 import { strictValidation } from './http/validation.ts';
+import { gather } from './tasks/gather.task.ts';
+import type { TaskKind } from './tasks/kinds.ts';
 import tasks from './tasks/plugin.ts';
+import { sleep } from './tasks/sleep.task.ts';
+import tasksRoutes from './tasks/tasks.routes.ts';
 import { isEmail } from './users/keys.ts';
 import users from './users/plugin.ts';
 import tutorialRoutes from './users/tutorial.routes.ts';
 import usersRoutes from './users/users.routes.ts';
 
+/** What the tests add. */
+interface Extra {
+  /** Kinds of tasks of their own. */
+  kinds?: readonly TaskKind[];
+  /** Called at each step of a task. */
+  reached?(step: string): void;
+}
+
 /** The whole service, ready to listen. It reads no environment and keeps nothing outside: two can live in one process. */
 export async function buildApp(
   config: Config,
   stream?: { write(line: string): void },
+  extra: Extra = {},
 ): Promise<FastifyInstance> {
+  const formats = { 'idn-email': isEmail };
   const app = Fastify({
     logger: { ...loggerOptions, level: config.logLevel, ...(stream && { stream }) },
     ...limits(config),
     pluginTimeout: 0, // a migration takes as long as it takes
-    ...strictValidation({ 'idn-email': isEmail }),
+    ...strictValidation(formats),
     genReqId: () => crypto.randomUUID(),
     logController: new LogController({ disableRequestLogging: true }), // `logging` writes one line a request
     return503OnClosing: false, // `edge` does it, with a problem document
@@ -38,14 +53,23 @@ export async function buildApp(
   await app.register(logging);
   await app.register(edge, { shutdownTimeoutMs: config.shutdownTimeoutMs });
   await app.register(methods);
+  await app.register(open);
   await app.register(openapi);
   await app.register(docs);
 
   await app.register(db, { databaseUrl: config.databaseUrl, poolMax: config.databasePoolMax, entities });
-  await app.register(tasks, { graceMs: config.shutdownTimeoutMs * 0.8 });
+  await app.register(tasks, {
+    databaseUrl: config.databaseUrl,
+    kinds: [sleep, gather, ...(extra.kinds ?? [])],
+    formats,
+    concurrency: config.taskConcurrency,
+    graceMs: config.shutdownTimeoutMs * 0.8,
+    reached: extra.reached,
+  });
   await app.register(users);
 
   await app.register(usersRoutes);
+  await app.register(tasksRoutes);
   await app.register(tutorialRoutes);
 
   return app;

@@ -57,6 +57,7 @@ export const SETTINGS = {
     600_000,
     ': milliseconds in which what runs may end after a signal',
   ),
+  TASK_CONCURRENCY: wholeNumber(10, 1, 10_000, ': background tasks at once per process'),
 };
 
 export type Config = ReturnType<typeof loadConfig>;
@@ -81,6 +82,7 @@ export function loadConfig(env: Record<string, string | undefined> = process.env
     logLevel: read('LOG_LEVEL', SETTINGS.LOG_LEVEL),
     maxConnections: read('MAX_CONNECTIONS', SETTINGS.MAX_CONNECTIONS),
     requestTimeoutMs: read('REQUEST_TIMEOUT_MS', SETTINGS.REQUEST_TIMEOUT_MS),
+    taskConcurrency: read('TASK_CONCURRENCY', SETTINGS.TASK_CONCURRENCY),
     shutdownTimeoutMs: read('SHUTDOWN_TIMEOUT_MS', SETTINGS.SHUTDOWN_TIMEOUT_MS),
   };
 }

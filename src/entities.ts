@@ -1,6 +1,8 @@
 import { Instance } from './db/instance.entity.ts';
 import { IdempotencyRecord } from './http/idempotency.entity.ts';
+import { Schedule } from './tasks/schedule.entity.ts';
+import { Task } from './tasks/task.entity.ts';
 import { User } from './users/user.entity.ts';
 
 /** Every entity of Muster. */
-export const entities = [Instance, User, IdempotencyRecord];
+export const entities = [Instance, User, IdempotencyRecord, Task, Schedule];

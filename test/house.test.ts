@@ -23,7 +23,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   db: [],
   http: ['db'],
   tasks: ['db', 'http'],
-  users: ['db', 'http'],
+  users: ['db', 'http', 'tasks'],
 };
 
 t.test('the rooms of the house import only what is below them', async (t) => {

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { pointers, startApp } from './support/app.ts';
-import { onEachDatabase } from './support/databases.ts';
+import { emptyDatabase, onEachDatabase } from './support/databases.ts';
 
 const geek = { name: 'Geek', email: 'geek@example.com' };
 
@@ -75,17 +75,14 @@ t.test(
   },
 );
 
-t.test('a shutdown waits for a running task', async (t) => {
-  const { app, request, log } = await startApp(t, 'sqlite');
-  await request('GET', '/start-task');
-  await app.close();
-  t.ok(log.some((line) => line.msg === 'Background task completed'));
-});
-
-t.test('a shutdown that cannot wait says which task was cut short', async (t) => {
-  const { app, request, log } = await startApp(t, 'sqlite', { shutdownTimeoutMs: 100 });
-  await request('GET', '/start-task');
-  await app.close();
-  t.notOk(log.some((line) => line.msg === 'Background task completed'));
-  t.match(log.find((line) => line.level === 40)?.msg, /sleep was cut short by the shutdown/);
+t.test('a shutdown does not wait for it: it is handed back, and the next start completes it', async (t) => {
+  const databaseUrl = await emptyDatabase(t, 'sqlite');
+  const first = await startApp(t, 'sqlite', { databaseUrl });
+  await first.request('GET', '/start-task');
+  await first.running(1);
+  await first.app.close();
+  t.notOk(first.log.some((line) => line.msg === 'Background task completed'));
+  t.match(first.log.find((line) => line.level === 40)?.msg, /sleep was cut short by the shutdown/);
+  const second = await startApp(t, 'sqlite', { databaseUrl });
+  t.match(await second.logged('Background task completed'), { attempt: 1 }, 'that was no attempt');
 });

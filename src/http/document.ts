@@ -22,6 +22,7 @@ export function finishDocument(document: OpenAPIV3_1.Document): OpenAPIV3_1.Docu
       finishContent(answer.content ?? {}, components);
     }
   }
+  for (const schema of Object.values(components.schemas ?? {})) mapKinds(schema);
   return {
     openapi,
     info,
@@ -48,6 +49,15 @@ export function showExamples(schema: FastifySchema | undefined): FastifySchema {
     }),
   );
   return { ...schema, response };
+}
+
+/** Ajv takes no `mapping` of a discriminator, and a reader of the document needs one. `x-tags` is ours alone. */
+function mapKinds(schema: OpenAPIV3_1.SchemaObject & { 'x-tags'?: string[] }): void {
+  const { 'x-tags': tags, discriminator, oneOf = [] } = schema;
+  if (tags === undefined || discriminator === undefined) return;
+  const references = oneOf.flatMap((one) => ('$ref' in one ? one.$ref : []));
+  discriminator.mapping = Object.fromEntries(tags.map((tag, at) => [tag, references[at] ?? '']));
+  delete schema['x-tags'];
 }
 
 /** As people read them, not as they happen to be registered. */

@@ -6,6 +6,7 @@ import { finishDocument, showExamples } from './document.ts';
 
 export const TAGS = {
   users: { name: 'Users', description: 'Create, look up, list, change and delete people.' },
+  tasks: { name: 'Tasks', description: 'Long work that runs beside the requests, and what has become of it.' },
   tutorial: {
     name: 'Tutorial',
     description:

@@ -10,7 +10,7 @@ interface Broken {
   instancePath: string;
   params: Record<string, unknown>;
   message?: string;
-  parentSchema?: { description?: string };
+  parentSchema?: { description?: string; 'x-tags'?: readonly string[] };
 }
 
 /** Bytes of a value as compact JSON in UTF-8. */
@@ -18,32 +18,57 @@ export function jsonBytes(value: unknown): number {
   return Buffer.byteLength(JSON.stringify(value));
 }
 
-/**
- * Fastify's own validator coerces and strips in silence. This one changes no body, and reports everything that is
- * wrong. Query and path parameters, which arrive as text, are turned into numbers and booleans only where they are
- * written as such.
- */
-export function strictValidation(formats: Record<string, (value: string) => boolean>): FastifyServerOptions {
-  const buildCompiler = AjvCompiler();
+type Formats = Record<string, (value: string) => boolean>;
+
+function ajvOptions(formats: Formats) {
   const onAjv = (ajv: { addKeyword(definition: object): unknown }) =>
     ajv.addKeyword({
       keyword: 'x-maxBytes',
       validate: (limit: number, value: unknown) => jsonBytes(value) <= limit,
     });
   return {
-    ajv: {
-      customOptions: {
-        coerceTypes: false,
-        removeAdditional: false,
-        useDefaults: true,
-        allErrors: true,
-        verbose: true,
-        allowUnionTypes: true,
-        validateSchema: false, // our own schemas; the tests hold the document that they make to OpenAPI
-        formats,
-      },
-      plugins: [onAjv as never],
+    customOptions: {
+      coerceTypes: false,
+      removeAdditional: false,
+      useDefaults: true,
+      allErrors: true,
+      verbose: true,
+      discriminator: true,
+      allowUnionTypes: true,
+      validateSchema: false, // our own schemas; the tests hold the document that they make to OpenAPI
+      formats,
     },
+    plugins: [onAjv as never],
+  };
+}
+
+/**
+ * Checks values that did not come as the body of a request by the same rules. `schemas` are those that may be referred
+ * to. What it gives says everything that is wrong with a value, with pointers below `base`.
+ */
+export function valueChecker(formats: Formats, schemas: readonly { $id?: string }[]) {
+  let compile: ((route: never) => unknown) | undefined;
+  return (schema: object, base: readonly string[]) => {
+    let validate: Validate | undefined;
+    return (value: unknown): Fault[] => {
+      const external = Object.fromEntries(schemas.map((one) => [one.$id, one]));
+      compile ??= AjvCompiler()(external as never, ajvOptions(formats) as never) as never;
+      validate ??= compile?.({ schema, httpPart: 'body' } as never) as Validate;
+      if (validate(value)) return [];
+      return faultsOf((validate.errors ?? []) as Broken[], 'body', base);
+    };
+  };
+}
+
+/**
+ * Fastify's own validator coerces and strips in silence. This one changes no body, and reports everything that is
+ * wrong. Query and path parameters, which arrive as text, are turned into numbers and booleans only where they are
+ * written as such.
+ */
+export function strictValidation(formats: Formats): FastifyServerOptions {
+  const buildCompiler = AjvCompiler();
+  return {
+    ajv: ajvOptions(formats),
     schemaController: {
       compilersFactory: {
         buildValidator(externalSchemas: unknown, options: never) {
@@ -104,13 +129,18 @@ function readParameter(data: Record<string, unknown>, name: string, schema: Para
 const PARTS = { body: 'body', querystring: 'query', params: 'path', headers: 'headers' } as const;
 
 /** Every broken rule with its place, in words for people. */
-export function faultsOf(broken: readonly Broken[], context: keyof typeof PARTS): Fault[] {
+export function faultsOf(
+  broken: readonly Broken[],
+  context: keyof typeof PARTS,
+  base: readonly string[] = [],
+): Fault[] {
   return broken.map((rule) => {
-    const path = rule.instancePath
+    const below = rule.instancePath
       .split('/')
       .slice(1)
       .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'));
-    const missing = rule.params.missingProperty ?? rule.params.additionalProperty;
+    const path = [...base, ...below];
+    const missing = rule.params.missingProperty ?? rule.params.additionalProperty ?? rule.params.tag;
     if (typeof missing === 'string') path.push(missing);
     return { in: PARTS[context], pointer: toPointer(path), detail: inWords(rule) };
   });
@@ -118,6 +148,8 @@ export function faultsOf(broken: readonly Broken[], context: keyof typeof PARTS)
 
 function inWords({ keyword, params, message, parentSchema }: Broken): string {
   switch (keyword) {
+    case 'discriminator':
+      return `must be one of ${(parentSchema?.['x-tags'] ?? []).join(', ')}`;
     case 'required':
       return 'is required';
     case 'additionalProperties':

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Type } from 'typebox';
 import { NotFound } from '../errors.ts';
@@ -14,6 +13,7 @@ import { TAGS } from '../http/openapi.ts';
 import { type ProblemBody, problemOf, sendProblem } from '../http/problem.ts';
 import { EXAMPLE_ID, invalidBody, invalidJson, invalidParameter, problems } from '../http/problems.ts';
 import { ref } from '../http/schemas.ts';
+import { sleep } from '../tasks/sleep.task.ts';
 import { User, UserId } from './users.schemas.ts';
 import { createUser, emailTaken, userNotFound } from './users.ts';
 
@@ -161,13 +161,7 @@ const tutorial: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async () => {
-      app.tasks.add({
-        kind: 'sleep',
-        run: async ({ signal, log }) => {
-          await sleep(TASK_MS, undefined, { signal });
-          log.info('Background task completed');
-        },
-      });
+      await app.write((tx) => app.tasks.enqueue(tx, sleep, { ms: TASK_MS }));
       return { message: 'Task started' as const };
     },
   );

@@ -18,6 +18,8 @@ export interface TestApp {
   log: LogLine[];
   /** Waits until a line with this message has been logged. */
   logged(message: string | RegExp): Promise<LogLine>;
+  /** Waits until so many tasks are running. */
+  running(count: number): Promise<void>;
   /** Sends a request without a network; an answer that is not as the API document says fails the test. */
   request(
     method: NonNullable<InjectOptions['method']>,
@@ -49,6 +51,7 @@ export async function startApp(
   test: Test,
   dialect: DialectName,
   overrides: Partial<Config> = {},
+  extra: Parameters<typeof buildApp>[2] = {},
 ): Promise<TestApp> {
   const log: LogLine[] = [];
   const waiting: { matches(line: LogLine): boolean; resolve(line: LogLine): void }[] = [];
@@ -60,7 +63,7 @@ export async function startApp(
     },
   };
   const databaseUrl = overrides.databaseUrl ?? (await freshDatabase(dialect));
-  const app = await buildApp(testConfig({ ...overrides, databaseUrl }), stream);
+  const app = await buildApp(testConfig({ ...overrides, databaseUrl }), stream, extra);
   test.teardown(() => app.close());
   await app.ready();
   return {
@@ -72,6 +75,11 @@ export async function startApp(
       const already = log.find(matches);
       if (already !== undefined) return Promise.resolve(already);
       return new Promise((resolve) => waiting.push({ matches, resolve }));
+    },
+    async running(count) {
+      const states = () =>
+        app.reader.read<{ n: number }>(`select count(*) as n from tasks where state = 'running'`, []);
+      while (Number((await states())[0]?.n) !== count) await app.tasks.watch.next();
     },
     request: (method, url, options) => send(app, method, url, options),
   };

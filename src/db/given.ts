@@ -1,0 +1,30 @@
+import type { DialectName } from './url.ts';
+
+type ColumnType = 'int' | 'text' | 'json' | 'ms';
+
+/**
+ * Rows that the program gives to a statement as one JSON array in one value, named `given`: the statement's text is
+ * the same for any number of them. `ms` is a number of milliseconds. A JSON null is SQL's null.
+ */
+export function given(dialect: DialectName, columns: Record<string, ColumnType>): string {
+  const all = Object.entries(columns);
+  if (dialect === 'postgresql') {
+    const types = { int: 'int', text: 'text', json: 'json', ms: 'float8' };
+    const list = all.map(([name, type]) => `${name} ${types[type]}`).join(', ');
+    return `json_to_recordset(?::json) as given(${list})`;
+  }
+  const list = all.map(([name, type]) =>
+    type === 'json'
+      ? // What is JSON already, an object or a text in quotes, stays as it is.
+        `nullif(value -> '$.${name}', 'null') as ${name}`
+      : `value ->> '$.${name}' as ${name}`,
+  );
+  return `(select ${list.join(', ')} from json_each(?)) as given`;
+}
+
+/** One array as rows of `value`, for `in (…)`. */
+export function listed(dialect: DialectName, type: 'int' | 'text'): string {
+  return dialect === 'sqlite'
+    ? 'select value from json_each(?)'
+    : `select value::${type} from json_array_elements_text(?::json)`;
+}

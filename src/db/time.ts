@@ -1,0 +1,32 @@
+import type { DialectName } from './url.ts';
+
+/*
+ * The database's clock in SQL: leases are compared with it and never with a replica's own, which may be wrong. SQLite
+ * keeps times as milliseconds, PostgreSQL as `timestamptz`.
+ */
+
+/** The time at which the statement began: PostgreSQL can look along an index with it, unlike `clock_timestamp()`. */
+export function now(dialect: DialectName): string {
+  return dialect === 'sqlite'
+    ? `cast(round(unixepoch('subsec') * 1000) as integer)`
+    : 'statement_timestamp()';
+}
+
+/** `ms` (SQL for a number) after now. */
+export function fromNow(dialect: DialectName, ms: string | number): string {
+  return dialect === 'sqlite'
+    ? `(${now(dialect)} + ${ms})`
+    : `(${now(dialect)} + ${ms} * interval '1 millisecond')`;
+}
+
+/** The time that is `ms` (SQL for a number) after 1970. */
+export function atMs(dialect: DialectName, ms: string): string {
+  return dialect === 'sqlite' ? ms : `to_timestamp(${ms} / 1000.0)`;
+}
+
+/** How many milliseconds from now `time` (SQL) is; negative when it is over. */
+export function msUntil(dialect: DialectName, time: string): string {
+  return dialect === 'sqlite'
+    ? `(${time} - ${now(dialect)})`
+    : `ceil(extract(epoch from (${time} - ${now(dialect)})) * 1000)::float8`;
+}

@@ -1,0 +1,109 @@
+import type { EntityManager } from '@mikro-orm/sql';
+import { isSqlite } from '../db/dialect.ts';
+import { given } from '../db/given.ts';
+import type { Reader } from '../db/reader.ts';
+import { now } from '../db/time.ts';
+import type { TaskError, TaskState } from './task.entity.ts';
+
+/** The statements of a task that runs others and waits for them. */
+
+export interface NewChild {
+  kind: string;
+  input: unknown;
+  max_attempts: number;
+}
+
+/** Inserts the children of a task at their places. They are let go by `releaseChildren`. */
+export async function insertChildren(
+  em: EntityManager,
+  parentId: number,
+  priority: number,
+  children: readonly NewChild[],
+): Promise<void> {
+  const dialect = isSqlite(em) ? 'sqlite' : 'postgresql';
+  const rows = children.map((child, place) => ({ ...child, place }));
+  const columns = { kind: 'text', input: 'json', max_attempts: 'int', place: 'int' } as const;
+  await em.execute(
+    `insert into tasks (kind, state, priority, input, attempt, max_attempts, losses, parent_id, place, created_at)
+     select kind, 'scheduled', ?, input, 0, max_attempts, 0, ?, place, ${now(dialect)}
+     from ${given(dialect, columns)} order by place`,
+    [priority, parentId, JSON.stringify(rows)],
+  );
+}
+
+/**
+ * Lets the next children go, until `most` of them are on their way (those that wait for another attempt among them).
+ * Running it twice lets no more go. Says how many have been.
+ */
+export async function releaseChildren(em: EntityManager, parentId: number, most: number): Promise<number> {
+  const dialect = isSqlite(em) ? 'sqlite' : 'postgresql';
+  const rows = await em.execute<unknown[]>(
+    `update tasks set state = 'queued', run_at = ${now(dialect)} where id in (
+       select id from tasks where parent_id = ? and state = 'scheduled' and run_at is null order by place
+       limit (select case when count(*) >= ? then 0 else ? - count(*) end from tasks where parent_id = ?
+         and (state in ('queued', 'running') or (state = 'scheduled' and run_at is not null))))
+     returning id`,
+    [parentId, most, most, parentId],
+  );
+  return rows.length;
+}
+
+export interface Tally {
+  total: number;
+  finished: number;
+  /** Held back until others have ended. */
+  held: number;
+  failed: number;
+}
+
+export async function tallyChildren(reader: Reader, parentId: number): Promise<Tally> {
+  const [row] = await reader.read<Record<keyof Tally, unknown>>(
+    `select count(*) as total, count(finished_at) as finished,
+       count(case when state = 'scheduled' and run_at is null then 1 end) as held,
+       count(case when state in ('failed', 'cancelled') then 1 end) as failed
+     from tasks where parent_id = ?`,
+    [parentId],
+  );
+  return {
+    total: Number(row?.total),
+    finished: Number(row?.finished),
+    held: Number(row?.held),
+    failed: Number(row?.failed),
+  };
+}
+
+export interface ChildEnd {
+  id: number;
+  kind: string;
+  state: TaskState;
+  result?: unknown;
+  error?: TaskError;
+}
+
+/** How the children ended, in the order in which they were given. By pages: their results may be large. */
+export async function childrenEnds(reader: Reader, parentId: number): Promise<ChildEnd[]> {
+  const ends: ChildEnd[] = [];
+  for (;;) {
+    const rows = await reader.read<{
+      id: number;
+      kind: string;
+      state: TaskState;
+      result: string | null;
+      error: string | null;
+    }>(
+      `select id, kind, state, cast(result as text) as result, cast(error as text) as error
+       from tasks where parent_id = ? and place >= ? order by place limit 500`,
+      [parentId, ends.length],
+    );
+    for (const { id, kind, state, result, error } of rows) {
+      ends.push({
+        id,
+        kind,
+        state,
+        ...(result !== null && { result: JSON.parse(result) }),
+        ...(error !== null && state !== 'succeeded' && { error: JSON.parse(error) }),
+      });
+    }
+    if (rows.length < 500) return ends;
+  }
+}

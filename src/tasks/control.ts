@@ -1,0 +1,116 @@
+import type { EntityManager } from '@mikro-orm/sql';
+import { isSqlite } from '../db/dialect.ts';
+import { listed } from '../db/given.ts';
+import { now } from '../db/time.ts';
+import type { Tx } from '../db/tx.ts';
+import { Conflict, NotFound } from '../errors.ts';
+import type { TaskState } from './task.entity.ts';
+import { isFinished, MAX_ID, TASK_COLUMNS, type TaskRow, type TaskView, taskView } from './view.ts';
+
+/** What is done to a task from outside. */
+
+/**
+ * Cancels a task and all that it waits for: at once what does not run yet; of what runs the runner is told, wherever
+ * it is, and the task is cancelled when that knows.
+ * @throws {NotFound} | {Conflict} `task-finished`
+ */
+export async function cancelTask(tx: Tx, id: number): Promise<TaskView> {
+  const task = await lockTask(tx, id);
+  if (isFinished(task)) throw taskFinished(id, task.state);
+  tx.changed();
+  await cancelDescendants(tx.em, [id], { self: true });
+  return readTask(tx, id);
+}
+
+/**
+ * Runs a task again that has failed or was cancelled, as if it were new but for its checkpoint; of the tasks that it
+ * waited for, those that did not succeed.
+ * @throws {NotFound} | {Conflict} `task-not-finished`, `task-succeeded`, or `task-duplicate` when another with its
+ * dedupe key has taken its place
+ */
+export async function retryTask(tx: Tx, id: number): Promise<TaskView> {
+  const task = await lockTask(tx, id);
+  if (!isFinished(task)) throw taskNotFinished(id, task.state);
+  if (task.state === 'succeeded') throw taskSucceeded(id);
+  tx.changed();
+  const dialect = isSqlite(tx.em) ? 'sqlite' : 'postgresql';
+  try {
+    await tx.em.execute(
+      `with recursive family (id) as (
+         select id from tasks where id = ?
+         union select tasks.id from tasks join family on tasks.parent_id = family.id)
+       update tasks set attempt = 0, losses = 0, error = null, cancel_requested_at = null, finished_at = null,
+         state = case when id = ? then 'queued' else 'scheduled' end,
+         run_at = case when id = ? then ${now(dialect)} end
+       where id in (select id from family) and state in ('failed', 'cancelled')`,
+      [id, id, id],
+    );
+  } catch (error) {
+    if (error instanceof Error && error.name === 'UniqueConstraintViolationException') throw taskDuplicate(id);
+    throw error;
+  }
+  return readTask(tx, id);
+}
+
+/**
+ * Cancels what is below these tasks and not finished. With `self`, the tasks themselves as well. Gives the ids and
+ * whether each runs.
+ */
+export async function cancelDescendants(
+  em: EntityManager,
+  ids: readonly number[],
+  { self = false } = {},
+): Promise<{ id: number; state: TaskState }[]> {
+  if (ids.length === 0) return [];
+  const dialect = isSqlite(em) ? 'sqlite' : 'postgresql';
+  const first = self ? 'id' : 'parent_id';
+  return em.execute(
+    `with recursive family (id) as (
+       select id from tasks where ${first} in (${listed(dialect, 'int')})
+       union select tasks.id from tasks join family on tasks.parent_id = family.id)
+     update tasks set cancel_requested_at = coalesce(cancel_requested_at, ${now(dialect)}),
+       state = case when state = 'running' then state else 'cancelled' end,
+       finished_at = case when state = 'running' then null else ${now(dialect)} end
+     where id in (select id from family) and finished_at is null
+     returning id, state`,
+    [JSON.stringify(ids)],
+  );
+}
+
+async function lockTask(tx: Tx, id: number): Promise<{ state: TaskState }> {
+  const [task] =
+    id > MAX_ID
+      ? []
+      : await tx.em.execute<{ state: TaskState }[]>(
+          `select state from tasks where id = ? ${isSqlite(tx.em) ? '' : 'for update'}`,
+          [id],
+        );
+  if (task === undefined) throw taskNotFound(id);
+  return task;
+}
+
+async function readTask(tx: Tx, id: number): Promise<TaskView> {
+  const [row] = await tx.em.execute<TaskRow[]>(`select ${TASK_COLUMNS} from tasks where id = ?`, [id]);
+  if (row === undefined) throw taskNotFound(id);
+  return taskView(row);
+}
+
+export function taskNotFound(id: number): NotFound {
+  return new NotFound('task-not-found', `There is no task ${id}.`);
+}
+
+export function taskFinished(id: number, state: TaskState): Conflict {
+  return new Conflict('task-finished', `Task ${id} has ended already: it is ${state}.`);
+}
+
+export function taskNotFinished(id: number, state: TaskState): Conflict {
+  return new Conflict('task-not-finished', `Task ${id} is ${state}: only what has ended can be run again.`);
+}
+
+export function taskSucceeded(id: number): Conflict {
+  return new Conflict('task-succeeded', `Task ${id} has succeeded: there is nothing to run again.`);
+}
+
+export function taskDuplicate(id: number): Conflict {
+  return new Conflict('task-duplicate', `Another task with the dedupe key of task ${id} is not finished.`);
+}

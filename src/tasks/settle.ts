@@ -1,0 +1,113 @@
+import type { EntityManager } from '@mikro-orm/sql';
+import { isSqlite } from '../db/dialect.ts';
+import { given } from '../db/given.ts';
+import { fromNow, now } from '../db/time.ts';
+import type { TaskError, TaskProgress, TaskState } from './task.entity.ts';
+
+/** The pair that names one run: every write of it carries both, and finds no row when the task is not its own any more. */
+export interface Fence {
+  id: number;
+  attempt: number;
+  runner: string;
+}
+
+/** How an attempt ended. */
+export interface Outcome extends Fence {
+  state: Extract<TaskState, 'succeeded' | 'failed' | 'cancelled' | 'scheduled' | 'queued'>;
+  /** JSON text. */
+  result?: string | undefined;
+  error?: TaskError | undefined;
+  progress?: TaskProgress | undefined;
+  /** Of `scheduled`: how long the next attempt waits. */
+  delayMs?: number;
+}
+
+const OWN = `tasks.id = given.id and tasks.attempt = given.attempt and tasks.runner = given.runner
+  and tasks.state = 'running'`;
+
+/**
+ * Writes how attempts ended, and gives the ids of those that were still the runner's. `queued` hands a task back: the
+ * attempt is not counted, and only because a runner that hands back never claims again does (attempt, runner) stay the
+ * name of one run. Who asked meanwhile for the task to be cancelled gets that instead of another attempt.
+ */
+export async function settle(
+  em: EntityManager,
+  outcomes: readonly Outcome[],
+): Promise<Map<number, TaskState>> {
+  if (outcomes.length === 0) return new Map();
+  const dialect = isSqlite(em) ? 'sqlite' : 'postgresql';
+  const columns = {
+    id: 'int',
+    attempt: 'int',
+    runner: 'text',
+    state: 'text',
+    result: 'json',
+    error: 'json',
+    progress: 'json',
+    delay_ms: 'ms',
+  } as const;
+  const again = `given.state in ('scheduled', 'queued') and tasks.cancel_requested_at is null`;
+  const rows = outcomes.map(({ result, delayMs, ...rest }) => {
+    const row = JSON.stringify({ ...rest, delay_ms: delayMs });
+    // The result is JSON already, and may be a megabyte.
+    return result === undefined ? row : `${row.slice(0, -1)},"result":${result}}`;
+  });
+  const settled = await em.execute<{ id: number; state: TaskState }[]>(
+    `update tasks set
+       state = case when ${again} or given.state not in ('scheduled', 'queued') then given.state else 'cancelled' end,
+       result = given.result, error = coalesce(given.error, case when given.state = 'succeeded' then null else tasks.error end),
+       progress = coalesce(given.progress, tasks.progress),
+       checkpoint = case when given.state = 'succeeded' then null else tasks.checkpoint end,
+       attempt = tasks.attempt - case when given.state = 'queued' then 1 else 0 end,
+       losses = case when given.state = 'queued' then tasks.losses else 0 end,
+       run_at = case when given.state = 'scheduled' then ${fromNow(dialect, 'given.delay_ms')} else tasks.run_at end,
+       runner = null, lease_until = null,
+       finished_at = case when ${again} then null else ${now(dialect)} end
+     from ${given(dialect, columns)} where ${OWN} returning tasks.id, tasks.state`,
+    [`[${rows.join(',')}]`],
+  );
+  return new Map(settled.map(({ id, state }) => [id, state]));
+}
+
+/** Keeps how far running tasks are. */
+export async function saveProgress(
+  em: EntityManager,
+  rows: readonly (Fence & { progress: TaskProgress })[],
+): Promise<void> {
+  if (rows.length === 0) return;
+  const dialect = isSqlite(em) ? 'sqlite' : 'postgresql';
+  const columns = { id: 'int', attempt: 'int', runner: 'text', progress: 'json' } as const;
+  await em.execute(
+    `update tasks set progress = given.progress from ${given(dialect, columns)} where ${OWN}`,
+    [JSON.stringify(rows)],
+  );
+}
+
+/** Keeps checkpoints in the transaction of the work that they stand for, whose fence was checked before it. */
+export async function saveCheckpoints(
+  em: EntityManager,
+  rows: readonly (Fence & { checkpoint: unknown })[],
+): Promise<void> {
+  const dialect = isSqlite(em) ? 'sqlite' : 'postgresql';
+  const columns = { id: 'int', attempt: 'int', runner: 'text', checkpoint: 'json' } as const;
+  await em.execute(
+    `update tasks set checkpoint = given.checkpoint from ${given(dialect, columns)} where ${OWN}`,
+    [JSON.stringify(rows)],
+  );
+}
+
+/**
+ * Which of these runs still have their task. On PostgreSQL the rows are locked to the end of the transaction, so that
+ * nobody takes a task from a run that is writing; whoever would is in the way only if it has done so already, and then
+ * the lock is waited for.
+ */
+export async function stillOwn(em: EntityManager, rows: readonly Fence[]): Promise<Set<number>> {
+  const dialect = isSqlite(em) ? 'sqlite' : 'postgresql';
+  const columns = { id: 'int', attempt: 'int', runner: 'text' } as const;
+  const found = await em.execute<{ id: number }[]>(
+    `select tasks.id from tasks join ${given(dialect, columns)} on ${OWN} order by tasks.id
+     ${dialect === 'sqlite' ? '' : 'for update of tasks'}`,
+    [JSON.stringify(rows.map(({ id, attempt, runner }) => ({ id, attempt, runner })))],
+  );
+  return new Set(found.map(({ id }) => id));
+}

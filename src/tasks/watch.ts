@@ -1,0 +1,88 @@
+import DataLoader from 'dataloader';
+import type { Bell } from '../db/bell.ts';
+import { isAmong } from '../db/dialect.ts';
+import type { Reader } from '../db/reader.ts';
+import { CHANGED } from './topics.ts';
+import { MAX_ID, TASK_COLUMNS, type TaskRow, type TaskView, taskView } from './view.ts';
+
+/** Behind the bell: how long a change may go unnoticed when nobody rang, or nobody heard it. */
+const LOOK_MS = 1000;
+/** A burst of changes is looked at once in this time, not once for each. */
+const LEAST_MS = 20;
+
+/**
+ * For those who wait for tasks: requests, event streams, a task that waits for its children. All are woken at once, and
+ * what they then ask for is one statement.
+ */
+export class Watch {
+  readonly #loader: DataLoader<number, TaskView | undefined>;
+  #next: PromiseWithResolvers<void> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #wokenAt = 0;
+  #dueAt = Infinity;
+  readonly #off: () => void;
+
+  constructor(reader: Reader, bell: Bell) {
+    this.#loader = new DataLoader((ids) => findTasks(reader, ids), {
+      cache: false,
+      batchScheduleFn: (callback) => void setImmediate(callback),
+    });
+    this.#off = bell.on(CHANGED, () => this.#wakeSoon(LEAST_MS));
+  }
+
+  /** The task as it is now. */
+  find(id: number): Promise<TaskView | undefined> {
+    return this.#loader.load(id);
+  }
+
+  /**
+   * Resolves when any task may have changed, and after a second at the latest; at once when `signal` is aborted. To be
+   * called before one looks: a change right after the look would go by otherwise.
+   */
+  next(signal?: AbortSignal): Promise<void> {
+    if (signal?.aborted) return Promise.resolve();
+    this.#next ??= Promise.withResolvers();
+    const { promise } = this.#next;
+    this.#wakeSoon(LOOK_MS);
+    if (signal === undefined) return promise;
+    return new Promise((resolve) => {
+      const done = () => {
+        signal.removeEventListener('abort', done);
+        resolve();
+      };
+      signal.addEventListener('abort', done);
+      promise.then(done);
+    });
+  }
+
+  stop(): void {
+    this.#off();
+    clearTimeout(this.#timer);
+    this.#next?.resolve();
+  }
+
+  #wakeSoon(ms: number): void {
+    if (this.#next === undefined) return;
+    const now = performance.now();
+    const at = ms === LEAST_MS ? Math.max(now, this.#wokenAt + LEAST_MS) : now + ms;
+    if (at >= this.#dueAt) return;
+    clearTimeout(this.#timer);
+    this.#dueAt = at;
+    this.#timer = setTimeout(() => {
+      this.#dueAt = Infinity;
+      this.#wokenAt = performance.now();
+      const waiting = this.#next;
+      this.#next = undefined;
+      waiting?.resolve();
+    }, at - now);
+  }
+}
+
+async function findTasks(reader: Reader, ids: readonly number[]): Promise<(TaskView | undefined)[]> {
+  const rows = await reader.read<TaskRow>(
+    `select ${TASK_COLUMNS} from tasks where ${isAmong(reader.dialect, 'id')}`,
+    [ids.filter((id) => id <= MAX_ID)],
+  );
+  const byId = new Map(rows.map((row) => [row.id, taskView(row)]));
+  return ids.map((id) => byId.get(id));
+}
