@@ -11,7 +11,7 @@ export interface QueueOptions {
   tasks: number;
   /** Of each round. */
   pickUps: number;
-  /** A file whose lock (`flock`) is taken for each turn, where others measure on this machine, too. */
+  /** A file whose lock (`flock`) is taken for each round, where others measure on this machine, too. */
   lock: string | undefined;
   /** Where the results are written, below `results/`. */
   out: string;
@@ -23,9 +23,9 @@ export const USAGE = `npm run queues -- [flags]
   --databases a,b     of ${DATABASES.join(', ')}
   --concurrency n,m   tasks that may run at once (10,50)
   --rounds   n        rounds, each with every queue in turn (3)
-  --tasks    n        tasks of each throughput (10000)
+  --tasks    n        tasks of each throughput (5000)
   --pick-ups n        pick-ups of each round (34)
-  --lock     file     take this lock (flock) for each turn, where others measure on this machine, too
+  --lock     file     take this lock (flock) for each round, where others measure, too
   --out      name     writes results/NAME.md and .json (queues)`;
 
 /** @throws {Error} that names the flag and shows the usage */
@@ -53,7 +53,7 @@ export function readQueueOptions(args: readonly string[]): QueueOptions {
     databases: chooseFrom(DATABASES, values.databases, '--databases', USAGE),
     concurrencies: values.concurrency.split(',').map((text) => number(text, '--concurrency')),
     rounds: number(values.rounds ?? (quick ? '1' : '3'), '--rounds'),
-    tasks: number(values.tasks ?? (quick ? '1000' : '10000'), '--tasks'),
+    tasks: number(values.tasks ?? (quick ? '1000' : '5000'), '--tasks'),
     pickUps: number(values['pick-ups'] ?? (quick ? '5' : '34'), '--pick-ups'),
     lock: values.lock,
     out: values.out,

@@ -51,7 +51,7 @@ const peer = (name: string, database: DatabaseName): QueueEntry => ({
 });
 
 export const QUEUES: readonly QueueEntry[] = [
-  { name: MUSTER_QUEUE, title: 'Muster', databases: ['sqlite', 'postgresql'], file: './muster.ts' },
+  { name: MUSTER_QUEUE, title: 'Muster', databases: ['sqlite', 'postgresql'], file: './muster/queue.ts' },
   peer('graphile-worker', 'postgresql'),
   peer('pg-boss', 'postgresql'),
   peer('plainjob', 'sqlite'),

@@ -1,4 +1,5 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -53,6 +54,7 @@ async function measureGroup(database: DatabaseName, concurrency: number): Promis
   const turns: TakenTurn[] = [];
   const failures: Group['failures'] = [];
   for (let round = 1; round <= options.rounds; round++) {
+    using _lock = await takeLock();
     // Every other round backwards: what drifts with time then favours nobody.
     for (const queue of round % 2 === 1 ? queues : queues.toReversed()) {
       if (failures.some((failure) => failure.queue === queue.name)) continue;
@@ -88,17 +90,27 @@ async function takeTurnAlone(queue: QueueEntry, database: DatabaseName, concurre
 }
 
 async function takeTurn(queue: QueueEntry, own: { url: string; concurrency: number }): Promise<Figures> {
-  const { tasks, pickUps, lock } = options;
+  const { tasks, pickUps } = options;
   const turn: Turn = { file: queue.file, ...own, tasks, pickUps };
   const nodeOptions = queue.name === MUSTER_QUEUE ? musterNodeOptions() : [];
-  const command = onServerCore([process.execPath, ...nodeOptions, 'queues/turn.ts', JSON.stringify(turn)]);
-  const [program = '', ...args] = lock === undefined ? command.flat() : ['flock', lock, ...command.flat()];
+  const command = [process.execPath, ...nodeOptions, 'queues/turn.ts', JSON.stringify(turn)];
+  const [program, args] = onServerCore(command);
   const { stdout } = await promisify(execFile)(program, args, {
     cwd: BENCH,
     env: { ...process.env, NODE_ENV: 'production' },
     timeout: TURN_LIMIT_MS,
   });
   return JSON.parse(stdout);
+}
+
+/** Holds the lock, if there is one to be taken, for a round: between two rounds others may measure. */
+async function takeLock(): Promise<Disposable> {
+  if (options.lock === undefined) return { [Symbol.dispose]() {} };
+  const holder = spawn('flock', [options.lock, 'sh', '-c', 'echo taken; cat'], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  await once(holder.stdout, 'data');
+  return { [Symbol.dispose]: () => void holder.stdin.end() };
 }
 
 async function newDatabase(database: DatabaseName): Promise<{ url: string; remove(): Promise<void> }> {
