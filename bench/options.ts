@@ -62,20 +62,21 @@ export function readOptions(args: readonly string[]): Options {
 }
 
 /** In the order of `all`, so that every run has the same. */
-function chooseFrom<T extends string>(
+export function chooseFrom<T extends string>(
   all: readonly T[],
   given: string | undefined,
   flag: string,
+  usage = USAGE,
 ): readonly T[] {
   if (given === undefined) return all;
   const names = given.split(',');
   const unknown = names.find((name) => !all.includes(name as T));
-  if (unknown !== undefined) throw new Error(`${flag} does not know ${unknown}\n\n${USAGE}`);
+  if (unknown !== undefined) throw new Error(`${flag} does not know ${unknown}\n\n${usage}`);
   return all.filter((name) => names.includes(name));
 }
 
-function readNumber(text: string, flag: string): number {
+export function readNumber(text: string, flag: string, usage = USAGE): number {
   const value = Number(text.replaceAll('_', ''));
-  if (!(value > 0)) throw new Error(`${flag} needs numbers above 0, not ${text}\n\n${USAGE}`);
+  if (!(value > 0)) throw new Error(`${flag} needs numbers above 0, not ${text}\n\n${usage}`);
   return value;
 }

@@ -57,10 +57,18 @@ export const SERVERS: readonly Server[] = [
 
 /** As `npm start` starts it, whatever options it gives to Node. */
 function musterCommand(): string[] {
+  return [process.execPath, ...startArguments()];
+}
+
+export function musterNodeOptions(): string[] {
+  return startArguments().filter((argument) => argument.startsWith('--'));
+}
+
+function startArguments(): string[] {
   const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
   const [, args] = /^exec node (.+)$/.exec(scripts.start) ?? [];
   if (args === undefined) throw new Error(`npm start is not "exec node …" but ${scripts.start}`);
-  return [process.execPath, ...args.split(' ')];
+  return args.split(' ');
 }
 
 function missingPython(): string | undefined {

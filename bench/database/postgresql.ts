@@ -68,7 +68,7 @@ async function fill(url: string, users: number): Promise<void> {
   }
 }
 
-async function requireDurable(server: PostgresServer): Promise<void> {
+export async function requireDurable(server: PostgresServer): Promise<void> {
   for (const setting of ['fsync', 'synchronous_commit', 'full_page_writes']) {
     const [row] = await server.query<{ value: string }>(`select current_setting('${setting}') as value`);
     if (row?.value !== 'on') throw new Error(`PostgreSQL runs with ${setting}=${row?.value}`);

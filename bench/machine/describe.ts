@@ -24,9 +24,10 @@ const PACKAGES = [
   'typeorm',
 ];
 
-export async function describeMachine(): Promise<Machine> {
+/** `packages`: those whose versions are told beside Muster's. */
+export async function describeMachine(packages: readonly string[] = PACKAGES): Promise<Machine> {
   const versions = await Promise.all(
-    PACKAGES.map(async (name) => [
+    packages.map(async (name) => [
       name,
       await versionOf(new URL(`../node_modules/${name}/`, import.meta.url)),
     ]),

@@ -1,3 +1,4 @@
+import type { Machine } from '../machine/describe.ts';
 import { MUSTER, SERVERS } from '../servers.ts';
 import { WORKS } from '../works.ts';
 import { cellsOf, DATABASE_TITLES, footnotes, HEAD, titleOf, whole } from './format.ts';
@@ -25,11 +26,15 @@ export function writeMarkdown(report: Report, name: string): string {
   return `${sections.filter((section) => section !== '').join('\n\n')}\n`;
 }
 
+export function machineLine(machine: Machine): string {
+  const versions = Object.entries(machine.versions).map(([name, version]) => `${name} ${version}`);
+  return `${machine.date}: ${machine.cpu}, ${machine.cores} cores, ${whole(machine.memoryBytes / 2 ** 30)} GiB, ${machine.system}, Node.js ${machine.node}; ${versions.join(', ')}.`;
+}
+
 function method({ machine, options }: Report): string {
   const { rounds, seconds, connections } = options;
-  const versions = Object.entries(machine.versions).map(([name, version]) => `${name} ${version}`);
   return [
-    `${machine.date}: ${machine.cpu}, ${machine.cores} cores, ${whole(machine.memoryBytes / 2 ** 30)} GiB, ${machine.system}, Node.js ${machine.node}; ${versions.join(', ')}.`,
+    machineLine(machine),
     `Each server runs alone on one core; the load generator (${connections} connections), and on PostgreSQL the database too, on another. Rounds of every server in turn (${rounds}), each on a fresh copy of the same database, every other round in reverse; windows of ${seconds} s after a warm-up. Figures are medians of the rounds, memory the highest. A single answer that is not 2xx fails its row.`,
     'Writes are durable for all: SQLite with WAL and `synchronous=FULL`, PostgreSQL with `fsync` and `synchronous_commit` on. CPU is the time of the server’s process for one request. “Half load” is half of what the hand-written server does at its best: both get the same requests at the same even rate, and a latency counts from when its request was due.',
     'The list is its first page of 100; mixed is nine look-ups and one create in ten.',
@@ -82,7 +87,7 @@ function disk({ turns }: Group): string {
 }
 
 /** The first `left` columns are words, the others numbers. */
-function markdownTable(head: readonly string[], rows: readonly string[][], left = 2): string {
+export function markdownTable(head: readonly string[], rows: readonly string[][], left = 2): string {
   const rule = head.map((_, column) => (column < left ? '---' : '---:'));
   return [head, rule, ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
 }

@@ -27,9 +27,10 @@ function goalLine({ text, database, users, limit, atMost, found, met }: Goal): s
   return `${met ? 'met   ' : 'MISSED'} ${found.toFixed(2).padStart(7)}  (${wanted})  ${text}, ${database}, ${whole(users)}`;
 }
 
-function align(lines: readonly (string[] | string)[]): string[] {
+/** Rows as columns of one width; a line that is no row stands between them. */
+export function align(lines: readonly (string[] | string)[]): string[] {
   const rows = lines.filter((line) => typeof line !== 'string');
-  const widths = HEAD.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   return lines.map((line) => {
     if (typeof line === 'string') return `\n${line}`;
     const cells = line.map((cell, column) => {
