@@ -23,9 +23,9 @@ export class Run {
   readonly claimed: Claimed;
   readonly kind: TaskKind;
   readonly fence: Fence;
-  readonly startedAt = performance.now();
+  readonly claimedAt = performance.now();
   /** Of the function itself, which may go on after the attempt is over, and keeps its slot as long. */
-  ended = false;
+  state: 'waiting' | 'running' | 'ended' = 'waiting';
   /** What the function has said last, if it has not been written yet. */
   unsaved: TaskProgress | undefined;
   /** How the attempt ends, once that is known. Nothing is written for it any more but that. */
@@ -46,6 +46,7 @@ export class Run {
 
   /** Runs the function. Resolves when the outcome is known; `ended` is called when the function has really ended. */
   async start(ended: () => void): Promise<void> {
+    this.state = 'running';
     const { timeoutMs } = this.kind;
     const timer =
       timeoutMs === undefined
@@ -58,7 +59,7 @@ export class Run {
       .then((outcome) => this.#decide(outcome))
       .finally(() => {
         clearTimeout(timer);
-        this.ended = true;
+        this.state = 'ended';
         ended();
       });
     await this.#over.promise;
@@ -71,11 +72,12 @@ export class Run {
     if (reason.why === 'lost') this.#decide('lost');
     if (reason.why === 'cancelled') this.#decide(this.#outcome({ state: 'cancelled' }));
     if (reason.why === 'timeout') this.#decide(this.#failure(reason));
+    if (reason.why === 'shutdown' && this.state === 'waiting') this.handBack();
   }
 
   /** Gives the task back as it was before the claim. */
   handBack(): void {
-    if (this.outcome === undefined) this.#logCutShort();
+    if (this.outcome === undefined && this.state === 'running') this.#logCutShort();
     this.#decide(this.#outcome({ state: 'queued' }));
   }
 

@@ -48,7 +48,7 @@ export class TaskRunner {
   readonly #options: RunnerOptions;
   readonly #kinds: Map<string, TaskKind>;
   readonly #slots: Slots;
-  readonly #runs = new Runs();
+  readonly #runs: Runs;
   readonly #around: Surroundings;
   readonly #listening: (() => void)[];
   #wake = Promise.withResolvers<void>();
@@ -72,6 +72,15 @@ export class TaskRunner {
   constructor(options: RunnerOptions) {
     this.#options = options;
     this.#kinds = new Map(options.queue.kinds.map((kind) => [kind.kind, kind]));
+    this.#runs = new Runs(options.concurrency, {
+      over: () => this.#wake.resolve(),
+      ended: (run) => {
+        this.#slots.ended();
+        if (run.claimed.losses >= 2) this.#lookAt = 0;
+        this.#mayClaim = true;
+        this.#wake.resolve();
+      },
+    });
     this.#slots = new Slots(options.queue.kinds, options.concurrency);
     const waiting = options.queue.kinds.filter((kind) => kind.waits).map(({ kind }) => kind);
     this.#self = { id: randomUUID(), leaseMs: LEASE_MS, waiting };
@@ -192,6 +201,7 @@ export class TaskRunner {
     if (written.cancelled > 0) bell.ring(CANCEL);
     // Others may hold suspects now, or later times.
     if (written.rescued + written.promoted + written.cancelled > 0) this.#lookAt = 0;
+    if (due.room !== undefined) this.#slots.claimed(due.room, written.claimed.length);
     this.#begin(written.claimed);
     // More may be there than there was room for.
     if (due.room !== undefined && written.claimed.length >= Math.max(due.room.free, 1)) this.#mayClaim = true;
@@ -229,6 +239,8 @@ export class TaskRunner {
     if (sight.leaseInMs === null) this.#orphans = false; // nothing ran when the process before this one ended
     this.#promoteAt = sight.scheduledInMs === null ? Infinity : now + sight.scheduledInMs;
     this.#rescueAt = sight.leaseInMs === null ? Infinity : now + sight.leaseInMs;
+    // Others may have room for what has waited here since the last look.
+    for (const run of this.#runs.waiting()) if (now - run.claimedAt > LOOK_MS / 2) run.handBack();
     const cancelled = new Set(sight.cancel);
     for (const run of this.#runs.all()) if (cancelled.has(run.claimed.id)) run.abort(cancelRequested());
   }
@@ -279,15 +291,9 @@ export class TaskRunner {
       if (kind === undefined) continue;
       const run = new Run(one, kind, this.#self.id, this.#around);
       this.#runs.add(run);
-      const ended = () => {
-        this.#runs.end(run);
-        if (one.losses >= 2) this.#lookAt = 0;
-        this.#mayClaim = true;
-        this.#wake.resolve();
-      };
-      run.start(ended).then(() => this.#wake.resolve());
       if (this.#stopping) run.abort(new Aborted('shutdown', 'The service stops.'));
     }
+    this.#runs.startWaiting();
     this.#options.bell.ringHere(CHANGED);
   }
 }

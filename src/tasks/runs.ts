@@ -2,11 +2,27 @@ import { Aborted } from './kinds.ts';
 import type { Run } from './run.ts';
 import type { Renewed } from './upkeep.ts';
 
-/** The attempts of one runner. */
+interface Listener {
+  /** Its outcome is known. */
+  over(run: Run): void;
+  /** Its function has ended. */
+  ended(run: Run): void;
+}
+
+/** The attempts of one runner, and its slots: at most so many functions run at once, the others wait for one to end. */
 export class Runs {
+  readonly #concurrency: number;
+  readonly #listener: Listener;
   readonly #open = new Set<Run>();
+  #waiting: Run[] = [];
+  #occupied = 0;
   /** Runs whose attempt is over and whose function goes on regardless: they keep their slots. */
   readonly #zombies = new Set<Run>();
+
+  constructor(concurrency: number, listener: Listener) {
+    this.#concurrency = concurrency;
+    this.#listener = listener;
+  }
 
   get size(): number {
     return this.#open.size;
@@ -17,25 +33,49 @@ export class Runs {
     return [...this.#open];
   }
 
-  /** Those whose function has not ended. */
+  /** Those whose function has not ended, or is still to begin. */
   *active(): Iterable<Run> {
-    for (const run of this.#open) if (!run.ended) yield run;
+    for (const run of this.#open)
+      if (run.state === 'running' || (run.state === 'waiting' && run.outcome === undefined)) yield run;
     yield* this.#zombies;
   }
 
+  /** A kind that only waits for others, and a suspect (see `slots.ts`), begin whatever else runs. */
   add(run: Run): void {
     this.#open.add(run);
+    if (run.kind.waits || run.claimed.losses >= 2) this.#start(run, 0);
+    else this.#waiting.push(run);
+  }
+
+  /** Those that were claimed and have not begun. */
+  waiting(): readonly Run[] {
+    return this.#waiting;
+  }
+
+  startWaiting(): void {
+    let next = 0;
+    while (next < this.#waiting.length && this.#occupied < this.#concurrency) {
+      const run = this.#waiting[next++];
+      if (run?.outcome === undefined && run !== undefined) this.#start(run, 1);
+    }
+    this.#waiting = this.#waiting.slice(next);
+  }
+
+  #start(run: Run, slots: number): void {
+    this.#occupied += slots;
+    const ended = () => {
+      this.#occupied -= slots;
+      this.#zombies.delete(run);
+      this.startWaiting();
+      this.#listener.ended(run);
+    };
+    run.start(ended).then(() => this.#listener.over(run));
   }
 
   /** The attempt is over, and that is written. */
   close(run: Run): void {
     this.#open.delete(run);
-    if (!run.ended) this.#zombies.add(run);
-  }
-
-  /** The function has ended. */
-  end(run: Run): void {
-    this.#zombies.delete(run);
+    if (run.state === 'running') this.#zombies.add(run);
   }
 
   /**

@@ -8,15 +8,25 @@ import type { Run } from './run.ts';
  */
 const QUARANTINE_MS = 10_000;
 
+/** At most so many tasks are claimed before there is a slot for them, ... */
+const MOST_AHEAD = 500;
+/** ... as long as what was claimed last has begun, and all but a few have ended, within this time. */
+const QUICK_MS = 50;
+
 /**
  * What a runner may claim. A task that kills its process takes those that run beside it down as well, so all of them
  * are suspects after the second time: they then run one at a time. The innocent succeed, the culprit dies alone.
  * A kind that only waits for others takes no slot and is no suspect.
+ *
+ * Each claim costs a commit. While tasks end sooner than that takes, more are claimed than there are slots: twice as many
+ * each time, and none as soon as one of them takes its time.
  */
 export class Slots {
   readonly #kinds: readonly TaskKind[];
   readonly #concurrency: number;
   #drainingSince: number | undefined;
+  #ahead = 0;
+  #claimed = { count: 0, at: -Infinity, ended: 0 };
 
   constructor(kinds: readonly TaskKind[], concurrency: number) {
     this.#kinds = kinds;
@@ -25,11 +35,11 @@ export class Slots {
 
   /** `suspectsWait`: whether some are queued. Undefined when there is no room at all. */
   room(runs: Iterable<Run>, suspectsWait: boolean): Room | undefined {
-    const running = [...runs].filter((run) => !run.ended && !run.kind.waits);
+    const running = [...runs].filter((run) => !run.kind.waits);
     const waiting = this.#kinds.filter((kind) => kind.waits).map(({ kind }) => kind);
     const now = performance.now();
     const suspect = running.find((run) => run.claimed.losses >= 2);
-    if (suspect !== undefined && now - suspect.startedAt < QUARANTINE_MS) {
+    if (suspect !== undefined && now - suspect.claimedAt < QUARANTINE_MS) {
       return { free: 0, kinds: [], waiting, suspects: false };
     }
     if (suspectsWait && suspect === undefined) {
@@ -40,9 +50,28 @@ export class Slots {
       this.#drainingSince = undefined;
       return { free: 1, kinds: this.#ofEachKind(running, 1), waiting: [], suspects: true };
     }
-    const free = this.#concurrency - running.length;
+    const free = this.#concurrency + this.#aheadOf(running, now) - running.length;
     const kinds = free > 0 ? this.#ofEachKind(running, free) : [];
     return { free, kinds, waiting, suspects: false };
+  }
+
+  /** So many of them are claimed now. */
+  claimed(room: Room, count: number): void {
+    if (count < room.free) this.#ahead = 0; // no more of them wait
+    if (count > 0) this.#claimed = { count, at: performance.now(), ended: 0 };
+  }
+
+  /** One of those that were claimed has ended. */
+  ended(): void {
+    this.#claimed.ended++;
+  }
+
+  #aheadOf(running: readonly Run[], now: number): number {
+    if (running.some(({ state }) => state === 'waiting')) return 0;
+    const { count, at, ended } = this.#claimed;
+    const wereQuick = now - at < QUICK_MS && ended >= Math.max(1, count - this.#concurrency);
+    this.#ahead = wereQuick ? Math.min(MOST_AHEAD, Math.max(this.#concurrency, 2 * this.#ahead)) : 0;
+    return this.#ahead;
   }
 
   #ofEachKind(running: readonly Run[], free: number): Room['kinds'] {

@@ -3,6 +3,8 @@ import { fetch } from './fetch.ts';
 import { type Service, startService } from './service.ts';
 
 export interface Task {
+  startedAt?: string;
+  finishedAt?: string;
   id: number;
   state: string;
   attempt: number;
