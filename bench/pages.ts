@@ -1,14 +1,10 @@
-import { postgresTemplate, startDurablePostgres } from './database/postgresql.ts';
-import type { Template } from './database/seed.ts';
-import { sqliteTemplate } from './database/sqlite.ts';
 import { findLastPage } from './last-page.ts';
-import { takeMachine } from './machine/cores.ts';
-import { startServer } from './machine/server-process.ts';
+import type { startServer } from './machine/server-process.ts';
 import { generate, loadOf } from './measure.ts';
+import { onMuster } from './on-muster.ts';
 import { type Options, readOptions } from './options.ts';
 import { whole } from './report/format.ts';
 import { median } from './report/summary.ts';
-import { MUSTER, SERVERS } from './servers.ts';
 
 /**
  * `npm run pages`: what the last page of a list costs beside the first, for each sort, in alternating windows.
@@ -17,53 +13,32 @@ import { MUSTER, SERVERS } from './servers.ts';
 const SORTS = ['id', 'name', 'email', 'createdAt'];
 
 const options = readOptions(process.argv.slice(2));
-takeMachine();
-const postgres = options.databases.includes('postgresql') ? await startDurablePostgres() : undefined;
 const rows: Record<string, string>[] = [];
-try {
-  for (const users of options.users) {
-    if (options.databases.includes('sqlite')) await measureAll(await sqliteTemplate(users), 'sqlite', users);
-    if (postgres) await measureAll(await postgresTemplate(postgres, users), 'postgresql', users);
-  }
-} finally {
-  await postgres?.stop();
-}
-console.table(rows);
-
-async function measureAll(template: Template, database: string, users: number): Promise<void> {
-  const server = SERVERS.find(({ name }) => name === MUSTER);
-  if (server === undefined) throw new Error('no server to measure');
-  const copy = await template.copy('pages');
-  const started = await startServer(server.command, { ...server.env, DATABASE_URL: copy.url }, server);
-  try {
-    for (const sort of SORTS) {
-      const lastPage = await findLastPage(started.port, users, sort);
-      const firstPage = `/users?sort=${sort}&limit=100`;
-      const [first, last]: [PageCost[], PageCost[]] = [[], []];
-      for (let round = 0; round < options.rounds; round++) {
-        first.push(await pageMicros(started, users, firstPage, options));
-        last.push(await pageMicros(started, users, lastPage, options));
-      }
-      const [timeFirst, timeLast] = [medianOf(first, 'time'), medianOf(last, 'time')];
-      const [cpuFirst, cpuLast] = [medianOf(first, 'cpu'), medianOf(last, 'cpu')];
-      rows.push({
-        database,
-        users: whole(users),
-        sort,
-        'first, µs': whole(timeFirst),
-        'last, µs': whole(timeLast),
-        ratio: (timeLast / timeFirst).toFixed(2),
-        'first, CPU µs': whole(cpuFirst),
-        'last, CPU µs': whole(cpuLast),
-        'CPU ratio': (cpuLast / cpuFirst).toFixed(2),
-      });
+await onMuster(options, async (started, database, users) => {
+  for (const sort of SORTS) {
+    const lastPage = await findLastPage(started.port, users, sort);
+    const firstPage = `/users?sort=${sort}&limit=100`;
+    const [first, last]: [PageCost[], PageCost[]] = [[], []];
+    for (let round = 0; round < options.rounds; round++) {
+      first.push(await pageMicros(started, users, firstPage, options));
+      last.push(await pageMicros(started, users, lastPage, options));
     }
-  } finally {
-    await started.stop();
-    await copy.remove();
-    await template.remove();
+    const [timeFirst, timeLast] = [medianOf(first, 'time'), medianOf(last, 'time')];
+    const [cpuFirst, cpuLast] = [medianOf(first, 'cpu'), medianOf(last, 'cpu')];
+    rows.push({
+      database,
+      users: whole(users),
+      sort,
+      'first, µs': whole(timeFirst),
+      'last, µs': whole(timeLast),
+      ratio: (timeLast / timeFirst).toFixed(2),
+      'first, CPU µs': whole(cpuFirst),
+      'last, CPU µs': whole(cpuLast),
+      'CPU ratio': (cpuLast / cpuFirst).toFixed(2),
+    });
   }
-}
+});
+console.table(rows);
 
 interface PageCost {
   time: number;

@@ -1,11 +1,7 @@
-import { postgresTemplate, startDurablePostgres } from './database/postgresql.ts';
-import { seedUser, type Template } from './database/seed.ts';
-import { sqliteTemplate } from './database/sqlite.ts';
-import { takeMachine } from './machine/cores.ts';
-import { startServer } from './machine/server-process.ts';
+import { seedUser } from './database/seed.ts';
+import { onMuster } from './on-muster.ts';
 import { readOptions } from './options.ts';
 import { ms, whole } from './report/format.ts';
-import { MUSTER, SERVERS } from './servers.ts';
 
 /**
  * `npm run search`: what a search through the service takes, one request after the other, for terms of every kind and
@@ -29,44 +25,23 @@ const TERMS: Record<string, (id: number) => string> = {
 };
 
 const options = readOptions(process.argv.slice(2));
-takeMachine();
-const postgres = options.databases.includes('postgresql') ? await startDurablePostgres() : undefined;
 const rows: Record<string, string>[] = [];
-try {
-  for (const users of options.users) {
-    if (options.databases.includes('sqlite')) await measureAll(await sqliteTemplate(users), 'sqlite', users);
-    if (postgres) await measureAll(await postgresTemplate(postgres, users), 'postgresql', users);
-  }
-} finally {
-  await postgres?.stop();
-}
-console.table(rows);
-
-async function measureAll(template: Template, database: string, users: number): Promise<void> {
-  const server = SERVERS.find(({ name }) => name === MUSTER);
-  if (server === undefined) throw new Error('no server to measure');
-  const copy = await template.copy('search');
-  const started = await startServer(server.command, { ...server.env, DATABASE_URL: copy.url }, server);
-  try {
-    for (const sort of SORTS) {
-      const all: number[] = [];
-      for (const [kind, termOf] of Object.entries(TERMS)) {
-        const times: number[] = [];
-        for (let at = 0; at < REQUESTS; at++) {
-          const id = 1 + ((Math.imul(at + 1, 0x9e3779b1) >>> 0) % users);
-          times.push(await timeOf(started.port, sort, termOf(id)));
-        }
-        rows.push(rowOf(database, users, sort, kind, times));
-        all.push(...times);
+await onMuster(options, async ({ port }, database, users) => {
+  for (const sort of SORTS) {
+    const all: number[] = [];
+    for (const [kind, termOf] of Object.entries(TERMS)) {
+      const times: number[] = [];
+      for (let at = 0; at < REQUESTS; at++) {
+        const id = 1 + ((Math.imul(at + 1, 0x9e3779b1) >>> 0) % users);
+        times.push(await timeOf(port, sort, termOf(id)));
       }
-      rows.push(rowOf(database, users, sort, 'all of them', all));
+      rows.push(rowOf(database, users, sort, kind, times));
+      all.push(...times);
     }
-  } finally {
-    await started.stop();
-    await copy.remove();
-    await template.remove();
+    rows.push(rowOf(database, users, sort, 'all of them', all));
   }
-}
+});
+console.table(rows);
 
 async function timeOf(port: number, sort: string, term: string): Promise<number> {
   const query = new URLSearchParams({ q: term, sort, limit: String(LIMIT) });

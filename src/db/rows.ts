@@ -78,20 +78,27 @@ export async function insertRows<T extends object>(
   return new Map(inserted.map((row) => [String(row.value), row.id]));
 }
 
-/** Writes rows that are there, every column of them. */
+/**
+ * Writes rows that are there, and of all of them the columns in which one differs from what it `was`: SQLite makes the
+ * entry of an index anew for each column that is named, whether or not it changes.
+ */
 export async function updateRows<T extends object>(
   em: EntityManager,
   entity: EntityClass<T>,
-  rows: readonly object[],
+  rows: readonly { row: object; was: object }[],
 ): Promise<void> {
   const { name, columns, columnOf } = tableOf(em, entity);
-  const id = columnOf('id');
-  const changing = columns.filter(({ column }) => column !== id.column);
+  const changed = columns.filter(({ property }) =>
+    rows.some(({ row, was }) => Reflect.get(row, property) !== Reflect.get(was, property)),
+  );
+  if (changed.length === 0) return;
+  const all = [columnOf('id'), ...changed];
+  const now = rows.map(({ row }) => row);
   await execute(
     em,
-    `update ${name} set ${changing.map(({ column }) => `${column} = given.${column}`).join(', ')}
-     from ${givenRows(em, columns)} where ${name}.id = given.id`,
-    [toJson(em, columns, rows)],
+    `update ${name} set ${changed.map(({ column }) => `${column} = given.${column}`).join(', ')}
+     from ${givenRows(em, all)} where ${name}.id = given.id`,
+    [toJson(em, all, now)],
   );
 }
 

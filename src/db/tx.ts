@@ -68,6 +68,8 @@ export class SharedTx {
   readonly #loaders = new Map<string, DataLoader<unknown, unknown>>();
   readonly #locked = new Map<EntityClass<object>, Map<number, object>>();
   readonly #changes = new Map<EntityClass<object>, Map<number, object | undefined>>();
+  /** What locked rows are in the database. */
+  readonly #written = new WeakMap<object, object>();
   readonly #removed = new WeakSet<object>();
   readonly #afterCommit = new Map<string, () => void>();
   #active = 0;
@@ -127,7 +129,10 @@ export class SharedTx {
       const locked = mapOf(this.#locked, entity) as Map<number, T>;
       const wanted = [...new Set(ids)].filter((one) => !locked.has(one));
       const found = await lockRows(this.#em, entity, wanted, this.#mayWait);
-      for (const row of found) locked.set(row.id, row);
+      for (const row of found) {
+        locked.set(row.id, row);
+        this.#written.set(row, { ...row });
+      }
       const heldByOthers = await this.#lockedByOthers(
         entity,
         wanted.filter((one) => !locked.has(one)),
@@ -199,7 +204,12 @@ export class SharedTx {
     for (const [entity, byId] of changes) {
       const rows = [...byId.values()].filter((row) => row !== undefined);
       const removed = [...byId].flatMap(([id, row]) => (row === undefined ? [id] : []));
-      if (rows.length > 0) await updateRows(this.#em, entity, rows);
+      if (rows.length > 0) {
+        const changed = rows.map((row) => ({ row, was: this.#written.get(row) ?? {} }));
+        const written = updateRows(this.#em, entity, changed); // it has read the rows when it returns
+        for (const row of rows) this.#written.set(row, { ...row });
+        await written;
+      }
       if (removed.length > 0) await deleteRows(this.#em, entity, removed);
       for (const id of removed) this.#locked.get(entity)?.delete(id);
     }

@@ -23,8 +23,8 @@ const DEADLOCK_RETRIES = 3;
 
 /**
  * Group commit. Writes that arrive while another transaction is on its way, or in one turn of the event loop, share
- * one transaction, one flush and one fsync (a flush of one user costs 120 µs, of fifty 20 µs each). Nobody waits for
- * company: a write that is alone starts at once.
+ * one transaction, one statement of a sort and one fsync (a create that commits alone costs PostgreSQL 284 µs of CPU, one
+ * of fifty 33). Nobody waits for company: a write that is alone starts at once.
  *
  * - A refusal before anything was changed costs only itself.
  * - If a shared transaction fails, its halves run again, until the bad write is alone and fails only itself.
@@ -158,7 +158,7 @@ async function runTransaction(em: EntityManager, jobs: Job[], mayWait: boolean):
     throw error;
   }
   try {
-    em.clear(); // all is flushed; an empty unit of work makes the flush inside commit() free
+    em.clear(); // an empty unit of work makes the flush inside commit() free
     await em.commit();
   } catch (error) {
     await em.rollback().catch(() => {});
