@@ -23,7 +23,10 @@ export interface Tx {
    * have the same object: what one has changed, the next one sees.
    */
   lock<T extends { id: number }>(entity: EntityClass<T>, id: number): Promise<T | undefined>;
-  /** Marks a locked row, which has been changed, to be written by the next `flush()`. */
+  /**
+   * Marks a locked row, which has been changed, to be written by the next `flush()`. A property that has changed has a
+   * new value: what is changed inside of an object is not noticed.
+   */
   save<T extends { id: number }>(entity: EntityClass<T>, row: T): void;
   /** Marks a locked row to be deleted by the next `flush()`. */
   remove<T extends { id: number }>(entity: EntityClass<T>, row: T): void;

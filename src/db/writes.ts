@@ -78,6 +78,11 @@ export class WriteQueue {
       this.#schedulePatient();
     } catch (error) {
       const isHopeless = error instanceof CommitFailed || databaseFailure(error) === 'away';
+      if (jobs.length === 1 && error instanceof RowLocked) {
+        // It had changed something before: alone, it may wait and begin anew.
+        this.#patient.push(...jobs);
+        return this.#schedulePatient();
+      }
       if (jobs.length === 1 || isHopeless) {
         for (const job of jobs) job.reject(error instanceof CommitFailed ? error.refusal : error);
         return;

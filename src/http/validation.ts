@@ -20,20 +20,22 @@ export function jsonBytes(value: unknown): number {
 
 type Formats = Record<string, (value: string) => boolean>;
 
-function ajvOptions(formats: Formats) {
+/** `allErrors: false` where a value may hold many that are wrong: what Ajv does to list them is quadratic. */
+function ajvOptions(formats: Formats, { allErrors }: { allErrors: boolean }) {
   const onAjv = (ajv: { addKeyword(definition: object): unknown }) => {
     ajv.addKeyword({
       keyword: 'x-maxBytes',
       validate: (limit: number, value: unknown) => jsonBytes(value) <= limit,
     });
     ajv.addKeyword({ keyword: 'x-tags' }); // for the words of a refusal, see `inWords`
+    ajv.addKeyword({ keyword: 'x-firstFault' });
   };
   return {
     customOptions: {
       coerceTypes: false,
       removeAdditional: false,
       useDefaults: true,
-      allErrors: true,
+      allErrors,
       verbose: true,
       discriminator: true,
       allowUnionTypes: true,
@@ -46,7 +48,7 @@ function ajvOptions(formats: Formats) {
 
 /**
  * Checks values that did not come as the body of a request by the same rules. `schemas` are those that may be referred
- * to. What it gives says everything that is wrong with a value, with pointers below `base`.
+ * to. What it gives says the first thing that is wrong with a value, with a pointer below `base`.
  */
 export function valueChecker(formats: Formats, schemas: readonly { $id?: string }[]) {
   let compile: ((route: never) => unknown) | undefined;
@@ -54,7 +56,10 @@ export function valueChecker(formats: Formats, schemas: readonly { $id?: string 
     let validate: Validate | undefined;
     return (value: unknown): Fault[] => {
       const external = Object.fromEntries(schemas.map((one) => [one.$id, one]));
-      compile ??= AjvCompiler()(external as never, ajvOptions(formats) as never) as never;
+      compile ??= AjvCompiler()(
+        external as never,
+        ajvOptions(formats, { allErrors: false }) as never,
+      ) as never;
       validate ??= compile?.({ schema, httpPart: 'body' } as never) as Validate;
       if (validate(value)) return [];
       return faultsOf((validate.errors ?? []) as Broken[], 'body', base);
@@ -70,11 +75,12 @@ export function valueChecker(formats: Formats, schemas: readonly { $id?: string 
 export function strictValidation(formats: Formats): FastifyServerOptions {
   const buildCompiler = AjvCompiler();
   return {
-    ajv: ajvOptions(formats),
+    ajv: ajvOptions(formats, { allErrors: true }),
     schemaController: {
       compilersFactory: {
         buildValidator(externalSchemas: unknown, options: never) {
           let compile: ReturnType<typeof buildCompiler> | undefined;
+          let compileFirst: ReturnType<typeof buildCompiler> | undefined;
           return (route: { schema: ParameterSchema; httpPart: string }) => {
             const parameters = route.httpPart === 'body' ? [] : Object.entries(route.schema.properties ?? {});
             // Compiled when it is first asked for: all of them at the start would cost it 100 ms.
@@ -82,6 +88,11 @@ export function strictValidation(formats: Formats): FastifyServerOptions {
             const isClosed = route.httpPart !== 'headers';
             return (data: Record<string, unknown>) => {
               if (isClosed && Object.keys(data ?? {}).length > MOST_MEMBERS) return { error: [TOO_MANY] };
+              if (route.schema['x-firstFault']) {
+                const first = ajvOptions(formats, { allErrors: false });
+                compileFirst ??= buildCompiler(externalSchemas as never, first as never);
+                validate ??= compileFirst(route as never) as Validate;
+              }
               compile ??= buildCompiler(externalSchemas as never, options);
               validate ??= compile(route as never) as Validate;
               for (const [name, schema] of parameters) readParameter(data, name, schema);
@@ -118,6 +129,8 @@ type Validate = ((data: unknown) => boolean) & { errors?: unknown };
 
 interface ParameterSchema {
   type?: string;
+  /** Only the first thing that is wrong is told. */
+  'x-firstFault'?: boolean;
   properties?: Record<string, ParameterSchema>;
 }
 

@@ -11,7 +11,8 @@ export interface NewTaskBody {
   dedupeKey?: string;
 }
 
-export const NEW_TASK = { $ref: 'NewTask#' } as unknown as TUnsafe<NewTaskBody>;
+/** Tasks within tasks may be many, and all of them wrong: the first is told. */
+export const NEW_TASK = { $ref: 'NewTask#', 'x-firstFault': true } as unknown as TUnsafe<NewTaskBody>;
 /** A task that another one is to run: what `gather` takes. */
 export const CHILD_TASK = { $ref: 'ChildTask#' } as const;
 

@@ -81,6 +81,13 @@ export class Run {
     this.#decide(this.#outcome({ state: 'queued' }));
   }
 
+  /** How it ended cannot be written down. */
+  spoil(): void {
+    const error = { message: 'How it ended cannot be written to the database.', code: 'end-not-kept' };
+    this.outcome = { ...this.fence, state: 'failed', error };
+    this.#log.error('How a background task ended cannot be written to the database: it has failed');
+  }
+
   #decide(outcome: Outcome | 'lost'): void {
     if (this.outcome !== undefined) return;
     this.outcome = outcome;
@@ -157,8 +164,8 @@ export class Run {
         reached('saved');
       },
       progress(done, total) {
-        if (run.outcome !== undefined) return;
-        run.#progress = { done, ...(total !== undefined && { total }) };
+        if (run.outcome !== undefined || !Number.isFinite(done)) return;
+        run.#progress = { done, ...(Number.isFinite(total) && { total: Number(total) }) };
         run.unsaved = run.#progress;
         run.#around.progressed();
       },

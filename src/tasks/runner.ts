@@ -1,41 +1,25 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { FastifyBaseLogger } from 'fastify';
-import type { Bell } from '../db/bell.ts';
-import type { Tx } from '../db/tx.ts';
 import type { Claimed } from './claim.ts';
 import { Aborted, type TaskKind } from './kinds.ts';
-import type { TaskQueue } from './queue.ts';
 import { Run, type Surroundings } from './run.ts';
+import {
+  LAST_MS,
+  LEASE_MS,
+  LONGEST_PAUSE_MS,
+  LOOK_MS,
+  MOST_AT_ONCE,
+  PROGRESS_MS,
+  RENEW_MS,
+  type RunnerOptions,
+} from './runner-options.ts';
 import { cancelRequested, Runs } from './runs.ts';
-import { type Outcome, settle } from './settle.ts';
+import type { Outcome } from './settle.ts';
 import { Slots } from './slots.ts';
 import type { TaskProgress } from './task.entity.ts';
 import { CANCEL, CHANGED, QUEUED, SCHEDULED } from './topics.ts';
-import { type Due, type Self, writeTurn } from './turn.ts';
+import { type Due, isUnwritable, type Self, settleApart, writeTurn } from './turn.ts';
 import { look, type Renewed } from './upkeep.ts';
-
-/** How long a claim lasts, by the database's clock, and how often it is renewed. */
-const LEASE_MS = 15_000;
-const RENEW_MS = 5000;
-/** How often the database is asked when nobody rings. */
-const LOOK_MS = 1000;
-const PROGRESS_MS = 250;
-const LONGEST_PAUSE_MS = 1000;
-/** How long the end may wait for the database to take back what is left. */
-const LAST_MS = 2000;
-
-export interface RunnerOptions {
-  queue: TaskQueue;
-  write<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
-  bell: Bell;
-  log: FastifyBaseLogger;
-  /** Tasks at once. */
-  concurrency: number;
-  /** How long `stop()` lets running functions go on. */
-  graceMs: number;
-  reached?: ((step: string) => void) | undefined;
-}
 
 /**
  * Runs tasks beside the requests. It is one promise: `start()` makes it (in `onReady`), `stop()` ends and awaits it
@@ -43,7 +27,7 @@ export interface RunnerOptions {
  * claims that follow them, so that an empty task costs far less than a commit.
  */
 export class TaskRunner {
-  /** A runner that has stopped never claims again: with the attempt this names one run for ever. */
+  /** With the attempt this names one run for ever: see `settle`. */
   readonly #self: Self;
   readonly #options: RunnerOptions;
   readonly #kinds: Map<string, TaskKind>;
@@ -60,6 +44,7 @@ export class TaskRunner {
   #mayClaim = false;
   /** A commit that seemed to fail may have claimed tasks that nobody here knows of. */
   #mayHaveStrays = false;
+  #strays: readonly Outcome[] = [];
   #suspectsWait = false;
   #orphans: boolean;
   /** Moments of `performance.now()`. */
@@ -67,6 +52,8 @@ export class TaskRunner {
   #renewAt = Infinity;
   #promoteAt = Infinity;
   #rescueAt = Infinity;
+  /** When the database was away, the leases of all are over, and all are about to renew them. */
+  #rescueNotBefore = 0;
   #progressAt = Infinity;
 
   constructor(options: RunnerOptions) {
@@ -149,6 +136,8 @@ export class TaskRunner {
         failures = 0;
       } catch (error) {
         failures++;
+        this.#rescueNotBefore = performance.now() + RENEW_MS;
+        this.#rescueAt = Math.max(this.#rescueAt, this.#rescueNotBefore);
         // What was to be written still is, and nothing else is to be done about a database that is away.
         this.#options.log.warn({ err: error }, 'tasks wait for the database');
         await sleep(Math.min(50 * 2 ** failures, this.#stopping ? 200 : LONGEST_PAUSE_MS));
@@ -159,7 +148,7 @@ export class TaskRunner {
   }
 
   async #pause(): Promise<void> {
-    const unsettled = this.#runs.all().some((run) => run.outcome !== undefined);
+    const unsettled = this.#strays.length > 0 || this.#runs.all().some((run) => run.outcome !== undefined);
     const upkeep = this.#stopping ? Infinity : Math.min(this.#promoteAt, this.#rescueAt);
     const renewAt = this.#runs.size > 0 || this.#mayHaveStrays ? this.#renewAt : Infinity;
     const next = unsettled ? 0 : Math.min(this.#lookAt, renewAt, this.#progressAt, upkeep);
@@ -182,13 +171,16 @@ export class TaskRunner {
     if (due.room !== undefined) this.#mayClaim = false;
     const { write, bell } = this.#options;
     const written = await write((tx) => writeTurn(tx, this.#self, due, this.#around.reached)).catch(
-      (error) => {
+      async (error) => {
+        if (isUnwritable(error))
+          await settleApart(write, due.over, (run, by) => this.#afterSettle([run], by));
         this.#mayClaim = true;
         this.#mayHaveStrays = true;
         this.#renewAt = 0;
         throw error;
       },
     );
+    this.#strays = [];
     if (due.rescue !== undefined) {
       this.#orphans = false;
       this.#rescueAt = Infinity;
@@ -212,12 +204,15 @@ export class TaskRunner {
     const runs = this.#runs.all();
     for (const run of runs) if (run.outcome === 'lost') this.#runs.close(run);
     const saves = now >= this.#progressAt;
+    const most = MOST_AT_ONCE[this.#options.queue.reader.dialect];
     const working = !this.#stopping;
     const room =
       working && this.#mayClaim ? this.#slots.room(this.#runs.active(), this.#suspectsWait) : undefined;
+    if (room !== undefined) room.free = Math.min(room.free, most);
     const rescues = this.#orphans ? 'all' : 'expired';
     const due: Due = {
-      over: runs.filter((run) => typeof run.outcome === 'object'),
+      over: runs.filter((run) => typeof run.outcome === 'object').slice(0, most),
+      strays: this.#strays,
       progress: saves ? runs.flatMap((run) => (run.unsaved ? { run, progress: run.unsaved } : [])) : [],
       renew: now >= this.#renewAt && (this.#runs.size > 0 || this.#mayHaveStrays),
       promote: working && now >= this.#promoteAt,
@@ -225,8 +220,8 @@ export class TaskRunner {
       room: room !== undefined && (room.free > 0 || room.waiting.length > 0) ? room : undefined,
     };
     if (saves && due.progress.length === 0) this.#progressAt = Infinity;
-    const { over, progress, ...rest } = due;
-    const isIdle = over.length + progress.length === 0 && !Object.values(rest).some(Boolean);
+    const { over, progress, strays, ...rest } = due;
+    const isIdle = over.length + progress.length + strays.length === 0 && !Object.values(rest).some(Boolean);
     return isIdle ? undefined : due;
   }
 
@@ -237,8 +232,8 @@ export class TaskRunner {
     if (sight.queued || sight.suspects) this.#mayClaim = true;
     this.#suspectsWait = sight.suspects;
     if (sight.leaseInMs === null) this.#orphans = false; // nothing ran when the process before this one ended
-    this.#promoteAt = sight.scheduledInMs === null ? Infinity : now + sight.scheduledInMs;
-    this.#rescueAt = sight.leaseInMs === null ? Infinity : now + sight.leaseInMs;
+    this.#promoteAt = now + (sight.scheduledInMs ?? Infinity);
+    this.#rescueAt = Math.max(now + (sight.leaseInMs ?? Infinity), this.#rescueNotBefore);
     // Others may have room for what has waited here since the last look.
     for (const run of this.#runs.waiting()) if (now - run.claimedAt > LOOK_MS / 2) run.handBack();
     const cancelled = new Set(sight.cancel);
@@ -273,13 +268,10 @@ export class TaskRunner {
 
   #afterRenew(renewed: readonly Renewed[]): void {
     this.#renewAt = performance.now() + RENEW_MS;
-    // Claimed by a commit that seemed to fail: nobody has begun them, so they are given back.
-    const strays = this.#runs
+    this.#strays = this.#runs
       .compare(renewed)
       .map(({ id, attempt }): Outcome => ({ id, attempt, runner: this.#self.id, state: 'queued' }));
-    this.#mayHaveStrays = strays.length > 0;
-    if (!this.#mayHaveStrays) return;
-    this.#options.write((tx) => settle(tx.em, strays)).catch(() => {}); // the next renewal finds them again
+    this.#mayHaveStrays = this.#strays.length > 0;
   }
 
   #begin(claimed: readonly Claimed[]): void {

@@ -25,6 +25,8 @@ export class Slots {
   readonly #kinds: readonly TaskKind[];
   readonly #concurrency: number;
   #drainingSince: number | undefined;
+  /** Until then suspects are passed over: the last look for one that could run found none. */
+  #noSuspectUntil = -Infinity;
   #ahead = 0;
   #claimed = { count: 0, at: -Infinity, ended: 0 };
 
@@ -42,7 +44,7 @@ export class Slots {
     if (suspect !== undefined && now - suspect.claimedAt < QUARANTINE_MS) {
       return { free: 0, kinds: [], waiting, suspects: false };
     }
-    if (suspectsWait && suspect === undefined) {
+    if (suspectsWait && suspect === undefined && now > this.#noSuspectUntil) {
       this.#drainingSince ??= now;
       if (running.length > 0 && now - this.#drainingSince < QUARANTINE_MS) {
         return { free: 0, kinds: [], waiting, suspects: false };
@@ -58,6 +60,7 @@ export class Slots {
   /** So many of them are claimed now. */
   claimed(room: Room, count: number): void {
     if (count < room.free) this.#ahead = 0; // no more of them wait
+    if (room.suspects && count === 0) this.#noSuspectUntil = performance.now() + QUARANTINE_MS;
     if (count > 0) this.#claimed = { count, at: performance.now(), ended: 0 };
   }
 

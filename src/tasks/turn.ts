@@ -1,14 +1,18 @@
+import { databaseFailure } from '../db/failures.ts';
 import type { Tx } from '../db/tx.ts';
+import { Refusal } from '../errors.ts';
 import { type Claimed, claim, type Room } from './claim.ts';
 import { cancelDescendants } from './control.ts';
 import type { Run } from './run.ts';
-import { saveProgress, settle } from './settle.ts';
+import { type Outcome, saveProgress, settle } from './settle.ts';
 import type { TaskProgress, TaskState } from './task.entity.ts';
 import { promote, type Renewed, renew, rescue } from './upkeep.ts';
 
 /** What has become due for a runner to write. */
 export interface Due {
   over: readonly Run[];
+  /** Claimed by a commit that seemed to fail: nobody has begun them, so they are given back. */
+  strays: readonly Outcome[];
   progress: readonly { run: Run; progress: TaskProgress }[];
   renew: boolean;
   promote: boolean;
@@ -48,7 +52,7 @@ export async function writeTurn(
   const { em } = tx;
   tx.changed();
   const outcomes = due.over.flatMap(({ outcome }) => (typeof outcome === 'object' ? outcome : []));
-  const settled = await settle(em, outcomes);
+  const settled = await settle(em, [...due.strays, ...outcomes]);
   // A task that does not succeed leaves nobody behind who still works for it.
   const parents = due.over
     .filter(({ kind }) => kind.waits)
@@ -69,4 +73,26 @@ export async function writeTurn(
   if (claimed.length > 0) reached('claiming');
   if (settled.size > 0) reached('settling');
   return { settled, renewed, rescued: rescued.length, promoted, claimed, cancelled: cancelled.length };
+}
+
+/** Whether a turn failed, and not because the database is away or busy: then it holds what cannot be written. */
+export function isUnwritable(error: unknown): boolean {
+  return databaseFailure(error) === undefined && !(error instanceof Refusal);
+}
+
+/** Writes each end by itself, so that one which cannot be written, whatever the reason, keeps back no other. */
+export async function settleApart(
+  write: <T>(work: (tx: Tx) => Promise<T>) => Promise<T>,
+  over: readonly Run[],
+  settled: (run: Run, states: ReadonlyMap<number, TaskState>) => void,
+): Promise<void> {
+  for (const run of over) {
+    const { outcome } = run;
+    if (typeof outcome !== 'object') continue;
+    try {
+      settled(run, await write((tx) => settle(tx.em, [outcome])));
+    } catch (error) {
+      if (isUnwritable(error)) run.spoil();
+    }
+  }
 }

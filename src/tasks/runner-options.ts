@@ -1,0 +1,32 @@
+import type { FastifyBaseLogger } from 'fastify';
+import type { Bell } from '../db/bell.ts';
+import type { Tx } from '../db/tx.ts';
+import type { TaskQueue } from './queue.ts';
+
+/** How long a claim lasts, by the database's clock, and how often it is renewed. */
+export const LEASE_MS = 15_000;
+export const RENEW_MS = 5000;
+/** How often the database is asked when nobody rings. */
+export const LOOK_MS = 1000;
+export const PROGRESS_MS = 250;
+export const LONGEST_PAUSE_MS = 1000;
+/** How long the end may wait for the database to take back what is left. */
+export const LAST_MS = 2000;
+
+export interface RunnerOptions {
+  queue: TaskQueue;
+  write<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  bell: Bell;
+  log: FastifyBaseLogger;
+  /** Tasks at once. */
+  concurrency: number;
+  /** How long `stop()` lets running functions go on. */
+  graceMs: number;
+  reached?: ((step: string) => void) | undefined;
+}
+
+/**
+ * How many ends and claims one transaction of the runner has at most. On SQLite nothing else happens meanwhile: a
+ * thousand would hold up every look-up for 30 ms.
+ */
+export const MOST_AT_ONCE = { sqlite: 50, postgresql: 500 } as const;
