@@ -52,7 +52,7 @@ onEachDatabase('what is wrong with a task is said where it is', async (t, dialec
     return [answer.status, ...pointers(answer)];
   };
   t.strictSame(await post({ kind: 'dance' }), [422, '#/kind']);
-  t.strictSame(await post({}), [422, '#/kind', '#/kind']);
+  t.strictSame(await post({}), [422, '#/kind']);
   t.strictSame(await post({ kind: 'sleep' }), [422, '#/input']);
   t.strictSame(await post({ kind: 'sleep', input: { ms: '5' } }), [422, '#/input/ms']);
   t.strictSame(await post({ kind: 'sleep', input: { ms: 5, s: 1 } }), [422, '#/input/s']);
@@ -60,7 +60,7 @@ onEachDatabase('what is wrong with a task is said where it is', async (t, dialec
   t.strictSame(await post({ kind: 'sleep', input: { ms: 5 }, runAt: 'soon' }), [422, '#/runAt']);
   t.strictSame(
     await post({ kind: 'gather', input: { tasks: [{ kind: 'sleep', input: { ms: -1 } }, { kind: 'x' }] } }),
-    [422, '#/input/tasks/0/input/ms', '#/input/tasks/1/kind'],
+    [422, '#/input/tasks/0/input/ms'],
   );
   t.strictSame((await request('GET', '/tasks')).json(), [], 'and nothing was enqueued');
   t.equal((await request('GET', '/tasks/1')).status, 404);
