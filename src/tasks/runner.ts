@@ -196,7 +196,10 @@ export class TaskRunner {
     if (due.room !== undefined) this.#slots.claimed(due.room, written.claimed.length);
     this.#begin(written.claimed);
     // More may be there than there was room for.
-    if (due.room !== undefined && written.claimed.length >= Math.max(due.room.free, 1)) this.#mayClaim = true;
+    if (due.room !== undefined && written.claimed.length >= Math.max(due.room.free, 1)) {
+      this.#mayClaim = true;
+      this.#wake.resolve();
+    }
   }
 
   #due(): Due | undefined {
