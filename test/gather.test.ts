@@ -135,6 +135,22 @@ onEachDatabase(
   },
 );
 
+onEachDatabase('to retry it leaves alone what failed below one that succeeded', async (t, dialect) => {
+  const step = stepKind();
+  const { app, request } = await startTasks(t, dialect, [step.kind]);
+  const inner = { kind: 'gather', input: { tasks: steps(1, { fails: true }) } };
+  const tasks = [inner, ...steps(1, { waits: true })];
+  await request('POST', '/tasks', { json: { kind: 'gather', input: { tasks } } });
+  t.match(await settled(app, 2), { state: 'succeeded', result: { tasks: [{ id: 4, state: 'failed' }] } });
+  await settled(app, 3, ({ state }) => state === 'running');
+  await request('POST', '/tasks/1/cancel');
+  for (const id of [1, 3]) t.match(await settled(app, id), { state: 'cancelled' });
+  step.gate.resolve();
+  await request('POST', '/tasks/1/retry');
+  t.match(await settled(app, 1), { state: 'succeeded' });
+  t.match(await app.tasks.watch.find(4), { state: 'failed', error: { message: 'no 0' } });
+});
+
 onEachDatabase(
   'a stop in the middle loses no child and runs none again that has settled',
   async (t, dialect) => {

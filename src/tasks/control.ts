@@ -24,7 +24,7 @@ export async function cancelTask(tx: Tx, id: number): Promise<TaskView> {
 
 /**
  * Runs a task again that has failed or was cancelled, as if it were new but for its checkpoint; of the tasks that it
- * waited for, those that did not succeed.
+ * waited for, those that did not succeed, and nothing below one that did: nobody would let that go.
  * @throws {NotFound} | {Conflict} `task-not-finished`, `task-succeeded`, or `task-duplicate` when another with its
  * dedupe key has taken its place
  */
@@ -39,7 +39,8 @@ export async function retryTask(tx: Tx, id: number): Promise<TaskView> {
       tx.em,
       `with recursive family (id) as (
          select id from tasks where id = ?
-         union select tasks.id from tasks join family on tasks.parent_id = family.id)
+         union select tasks.id from tasks join family on tasks.parent_id = family.id
+           where tasks.state in ('failed', 'cancelled'))
        update tasks set attempt = 0, losses = 0, error = null, cancel_requested_at = null, finished_at = null,
          state = case when id = ? then 'queued' else 'scheduled' end,
          run_at = case when id = ? then ${now(dialect)} end
