@@ -151,6 +151,26 @@ onEachDatabase('to retry it leaves alone what failed below one that succeeded', 
   t.match(await app.tasks.watch.find(4), { state: 'failed', error: { message: 'no 0' } });
 });
 
+onEachDatabase('it cannot be retried before all below it are cancelled', async (t, dialect) => {
+  const step = stepKind();
+  const { app, request } = await startTasks(t, dialect, [step.kind]);
+  const tasks = steps(2, { waits: true });
+  await request('POST', '/tasks', { json: { kind: 'gather', input: { tasks, failFast: true } } });
+  for (const id of [2, 3]) await settled(app, id, ({ state }) => state === 'running');
+  // Another runner has it, which has not heard of the cancellation yet.
+  await app.write(({ em }) => em.execute(`update tasks set runner = 'elsewhere' where id = 3`));
+  await request('POST', '/tasks/1/cancel');
+  t.match(await settled(app, 1), { state: 'cancelled' });
+  const early = await request('POST', '/tasks/1/retry');
+  t.match(early.json(), { status: 409, type: /task-not-finished/, detail: /Task 3 is running/ });
+  await app.write(({ em }) =>
+    em.execute(`update tasks set state = 'cancelled', finished_at = cancel_requested_at where id = 3`),
+  );
+  step.gate.resolve();
+  t.equal((await request('POST', '/tasks/1/retry')).status, 202);
+  t.match(await settled(app, 1), { state: 'succeeded' });
+});
+
 onEachDatabase(
   'a stop in the middle loses no child and runs none again that has settled',
   async (t, dialect) => {
