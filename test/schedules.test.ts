@@ -112,6 +112,36 @@ t.test('a change of clocks neither loses a firing nor doubles it', async (t) => 
   );
   t.equal(next('30 2 * * *', '2026-10-24T12:00:00Z'), '2026-10-25T00:30:00.000Z', 'the first of two');
   t.equal(next('30 2 * * *', '2026-10-25T00:30:00Z'), '2026-10-26T01:30:00.000Z', 'and not the second');
+  const times = (cron: string, after: string, count: number) => {
+    const all = [after];
+    while (all.length <= count) all.push(next(cron, all.at(-1) ?? ''));
+    return all.slice(1);
+  };
+  t.strictSame(
+    times('0 2,14 * * *', '2026-03-28T13:00:00.000Z', 3),
+    ['2026-03-29T01:00:00.000Z', '2026-03-29T12:00:00.000Z', '2026-03-30T00:00:00.000Z'],
+    'of a list of hours, the one that is not there',
+  );
+  t.strictSame(
+    times('0 2,14 * * *', '2026-10-24T12:00:00.000Z', 3),
+    ['2026-10-25T00:00:00.000Z', '2026-10-25T13:00:00.000Z', '2026-10-26T01:00:00.000Z'],
+    'of a list of hours, the one that is there twice',
+  );
+  t.strictSame(
+    times('0 */2 * * *', '2026-03-28T23:00:00.000Z', 2),
+    ['2026-03-29T02:00:00.000Z', '2026-03-29T04:00:00.000Z'],
+    'a step makes up for nothing',
+  );
+  t.strictSame(
+    times('*/30 * * * *', '2026-10-25T00:00:00.000Z', 4),
+    [
+      '2026-10-25T00:30:00.000Z',
+      '2026-10-25T01:00:00.000Z',
+      '2026-10-25T01:30:00.000Z',
+      '2026-10-25T02:00:00.000Z',
+    ],
+    'a wildcard counts both of an hour that is there twice',
+  );
 });
 
 onEachDatabase(
