@@ -1,5 +1,7 @@
 import { Type } from 'typebox';
+import { Unavailable } from '../src/errors.ts';
 import { defineTask, PermanentFailure } from '../src/tasks/kinds.ts';
+import { CHANGED } from '../src/tasks/topics.ts';
 import { emptyDatabase, onEachDatabase } from './support/databases.ts';
 import { settled, startTasks } from './support/tasks.ts';
 
@@ -169,6 +171,39 @@ onEachDatabase('it cannot be retried before all below it are cancelled', async (
   step.gate.resolve();
   t.equal((await request('POST', '/tasks/1/retry')).status, 202);
   t.match(await settled(app, 1), { state: 'succeeded' });
+});
+
+onEachDatabase('a database that is away for a while costs it no attempt', async (t, dialect) => {
+  const step = stepKind();
+  const { app, request } = await startTasks(t, dialect, [step.kind]);
+  const { read } = app.reader;
+  let failures = 0;
+  app.reader.read = async (sql, values) => {
+    const isOfGather = sql.includes('as held') || sql.includes('order by place');
+    if (!isOfGather || failures === 8) return read(sql, values);
+    void app.write(async (tx) => app.tasks.ringAfter(tx, CHANGED));
+    throw ++failures % 2 === 0
+      ? new Unavailable('database-away', 'The database is away.')
+      : new Error('Connection terminated unexpectedly');
+  };
+  await request('POST', '/tasks', { json: { kind: 'gather', input: { tasks: steps(3), concurrency: 1 } } });
+  t.match(await settled(app, 1), { state: 'succeeded', attempt: 1 });
+  t.equal(failures, 8);
+  t.equal(step.ran.length, 3);
+});
+
+onEachDatabase('what a child says of a database fails a failFast gather all the same', async (t, dialect) => {
+  const lost = defineTask({
+    kind: 'lost',
+    description: 'Loses a connection.',
+    input: Type.Object({}),
+    maxAttempts: 1,
+    run: () => Promise.reject(new Error('Connection terminated unexpectedly')),
+  });
+  const { app, request } = await startTasks(t, dialect, [lost]);
+  const input = { tasks: [{ kind: 'lost' }], failFast: true };
+  await request('POST', '/tasks', { json: { kind: 'gather', input } });
+  t.match(await settled(app, 1), { state: 'failed', error: { code: 'child-failed' } });
 });
 
 onEachDatabase(
