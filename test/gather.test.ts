@@ -1,3 +1,4 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import { Type } from 'typebox';
 import { Unavailable } from '../src/errors.ts';
 import { defineTask, PermanentFailure } from '../src/tasks/kinds.ts';
@@ -171,6 +172,33 @@ onEachDatabase('it cannot be retried before all below it are cancelled', async (
   step.gate.resolve();
   t.equal((await request('POST', '/tasks/1/retry')).status, 202);
   t.match(await settled(app, 1), { state: 'succeeded' });
+});
+
+onEachDatabase('many count their children together, and not all the time', async (t, dialect) => {
+  const step = stepKind();
+  const { app, request } = await startTasks(t, dialect, [step.kind]);
+  const { read } = app.reader;
+  const counts: { ids: unknown; began: number; ended: number }[] = [];
+  app.reader.read = async (sql, values) => {
+    if (!sql.includes('as held')) return read(sql, values);
+    const began = performance.now();
+    await wait(5);
+    const rows = await read(sql, values);
+    counts.push({ ids: values[0], began, ended: performance.now() });
+    return rows as never;
+  };
+  const inner = { kind: 'gather', input: { tasks: steps(20) } };
+  const tasks = Array.from({ length: 6 }, () => inner);
+  await request('POST', '/tasks', { json: { kind: 'gather', input: { tasks } } });
+  t.match(await settled(app, 1), { state: 'succeeded' });
+  const most = Math.max(...counts.map(({ ids }) => (ids as number[]).length));
+  t.ok(most >= 4, `${most} in one query`);
+  for (const [n, { began }] of counts.entries()) {
+    const before = counts[n - 1];
+    if (before === undefined) continue;
+    const pause = began - before.ended;
+    t.ok(pause >= 9 * (before.ended - before.began), `${pause} ms`);
+  }
 });
 
 onEachDatabase('a database that is away for a while costs it no attempt', async (t, dialect) => {

@@ -1,14 +1,7 @@
 import type { TUnsafe } from 'typebox';
 import { databaseFailure } from '../db/failures.ts';
 import { Unavailable } from '../errors.ts';
-import {
-  type ChildEnd,
-  childrenEnds,
-  insertChildren,
-  releaseChildren,
-  type Tally,
-  tallyChildren,
-} from './children.ts';
+import { type ChildEnd, childrenEnds, insertChildren, releaseChildren, type Tally } from './children.ts';
 import { cancelDescendants } from './control.ts';
 import { CHILD_TASK } from './kind-schemas.ts';
 import { defineTask, PermanentFailure, type TaskContext } from './kinds.ts';
@@ -89,8 +82,8 @@ export const gather = defineTask({
 
 /** Lets children go, and gives the ends of all when there are no others. Everything here may be done twice. */
 async function lookAfter(context: TaskContext<GatherInput>): Promise<ChildEnd[] | undefined> {
-  const { id, progress, tasks } = context;
-  const tally = await tallyChildren(tasks.reader, id);
+  const { id, progress, signal, tasks } = context;
+  const tally = await tasks.watch.tally(id, signal);
   progress(tally.finished, tally.total);
   if (context.input.failFast && tally.failed > 0) await failFast(context);
   if (tally.finished === tally.total) return childrenEnds(tasks.reader, id);
