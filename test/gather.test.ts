@@ -1,5 +1,8 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import { Type } from 'typebox';
+import { Unavailable } from '../src/errors.ts';
 import { defineTask, PermanentFailure } from '../src/tasks/kinds.ts';
+import { CHANGED } from '../src/tasks/topics.ts';
 import { emptyDatabase, onEachDatabase } from './support/databases.ts';
 import { settled, startTasks } from './support/tasks.ts';
 
@@ -134,6 +137,102 @@ onEachDatabase(
     t.equal(step.ran.filter((n) => n === 7).length, 1, 'what had succeeded did not run again');
   },
 );
+
+onEachDatabase('to retry it leaves alone what failed below one that succeeded', async (t, dialect) => {
+  const step = stepKind();
+  const { app, request } = await startTasks(t, dialect, [step.kind]);
+  const inner = { kind: 'gather', input: { tasks: steps(1, { fails: true }) } };
+  const tasks = [inner, ...steps(1, { waits: true })];
+  await request('POST', '/tasks', { json: { kind: 'gather', input: { tasks } } });
+  t.match(await settled(app, 2), { state: 'succeeded', result: { tasks: [{ id: 4, state: 'failed' }] } });
+  await settled(app, 3, ({ state }) => state === 'running');
+  await request('POST', '/tasks/1/cancel');
+  for (const id of [1, 3]) t.match(await settled(app, id), { state: 'cancelled' });
+  step.gate.resolve();
+  await request('POST', '/tasks/1/retry');
+  t.match(await settled(app, 1), { state: 'succeeded' });
+  t.match(await app.tasks.watch.find(4), { state: 'failed', error: { message: 'no 0' } });
+});
+
+onEachDatabase('it cannot be retried before all below it are cancelled', async (t, dialect) => {
+  const step = stepKind();
+  const { app, request } = await startTasks(t, dialect, [step.kind]);
+  const tasks = steps(2, { waits: true });
+  await request('POST', '/tasks', { json: { kind: 'gather', input: { tasks, failFast: true } } });
+  for (const id of [2, 3]) await settled(app, id, ({ state }) => state === 'running');
+  // Another runner has it, which has not heard of the cancellation yet.
+  await app.write(({ em }) => em.execute(`update tasks set runner = 'elsewhere' where id = 3`));
+  await request('POST', '/tasks/1/cancel');
+  t.match(await settled(app, 1), { state: 'cancelled' });
+  const early = await request('POST', '/tasks/1/retry');
+  t.match(early.json(), { status: 409, type: /task-not-finished/, detail: /Task 3 is running/ });
+  await app.write(({ em }) =>
+    em.execute(`update tasks set state = 'cancelled', finished_at = cancel_requested_at where id = 3`),
+  );
+  step.gate.resolve();
+  t.equal((await request('POST', '/tasks/1/retry')).status, 202);
+  t.match(await settled(app, 1), { state: 'succeeded' });
+});
+
+onEachDatabase('many count their children together, and not all the time', async (t, dialect) => {
+  const step = stepKind();
+  const { app, request } = await startTasks(t, dialect, [step.kind]);
+  const { read } = app.reader;
+  const counts: { ids: unknown; began: number; ended: number }[] = [];
+  app.reader.read = async (sql, values) => {
+    if (!sql.includes('as held')) return read(sql, values);
+    const began = performance.now();
+    await wait(5);
+    const rows = await read(sql, values);
+    counts.push({ ids: values[0], began, ended: performance.now() });
+    return rows as never;
+  };
+  const inner = { kind: 'gather', input: { tasks: steps(20) } };
+  const tasks = Array.from({ length: 6 }, () => inner);
+  await request('POST', '/tasks', { json: { kind: 'gather', input: { tasks } } });
+  t.match(await settled(app, 1), { state: 'succeeded' });
+  const most = Math.max(...counts.map(({ ids }) => (ids as number[]).length));
+  t.ok(most >= 4, `${most} in one query`);
+  for (const [n, { began }] of counts.entries()) {
+    const before = counts[n - 1];
+    if (before === undefined) continue;
+    const pause = began - before.ended;
+    t.ok(pause >= 9 * (before.ended - before.began), `${pause} ms`);
+  }
+});
+
+onEachDatabase('a database that is away for a while costs it no attempt', async (t, dialect) => {
+  const step = stepKind();
+  const { app, request } = await startTasks(t, dialect, [step.kind]);
+  const { read } = app.reader;
+  let failures = 0;
+  app.reader.read = async (sql, values) => {
+    const isOfGather = sql.includes('as held') || sql.includes('order by place');
+    if (!isOfGather || failures === 8) return read(sql, values);
+    void app.write(async (tx) => app.tasks.ringAfter(tx, CHANGED));
+    throw ++failures % 2 === 0
+      ? new Unavailable('database-away', 'The database is away.')
+      : new Error('Connection terminated unexpectedly');
+  };
+  await request('POST', '/tasks', { json: { kind: 'gather', input: { tasks: steps(3), concurrency: 1 } } });
+  t.match(await settled(app, 1), { state: 'succeeded', attempt: 1 });
+  t.equal(failures, 8);
+  t.equal(step.ran.length, 3);
+});
+
+onEachDatabase('what a child says of a database fails a failFast gather all the same', async (t, dialect) => {
+  const lost = defineTask({
+    kind: 'lost',
+    description: 'Loses a connection.',
+    input: Type.Object({}),
+    maxAttempts: 1,
+    run: () => Promise.reject(new Error('Connection terminated unexpectedly')),
+  });
+  const { app, request } = await startTasks(t, dialect, [lost]);
+  const input = { tasks: [{ kind: 'lost' }], failFast: true };
+  await request('POST', '/tasks', { json: { kind: 'gather', input } });
+  t.match(await settled(app, 1), { state: 'failed', error: { code: 'child-failed' } });
+});
 
 onEachDatabase(
   'a stop in the middle loses no child and runs none again that has settled',

@@ -63,6 +63,30 @@ onEachDatabase('times missed while nothing ran are one task', async (t, dialect)
   t.equal((await request('GET', '/tasks')).json<unknown[]>().length, 1);
 });
 
+onEachDatabase('one that cannot fire is passed over, and the others fire', async (t, dialect) => {
+  const { app, request, log } = await startTasks(t, dialect, [tick()]);
+  const now = Date.now();
+  for (let n = 0; n < 4; n++)
+    await request('POST', '/schedules', { json: { kind: 'tick', cron: '0 0 1 1 *' } });
+  const ids = (await request('GET', '/schedules')).json<{ id: number; name?: string }[]>();
+  const [unfit, gone, unknown, good] = ids.filter(({ name }) => name === undefined).map(({ id }) => id);
+  await app.write(async (tx) => {
+    app.tasks.ringAfter(tx, 'schedules');
+    await tx.em.execute(`update schedules set kind = 'sleep' where id = ?`, [unfit]);
+    await tx.em.execute(`update schedules set time_zone = 'Middle/Earth' where id = ?`, [gone]);
+    await tx.em.execute(`update schedules set kind = 'dance' where id = ?`, [unknown]);
+    await tx.em.execute('update schedules set next_run_at = ? where name is null', [new Date(now - 1000)]);
+  });
+  t.match(await settled(app, 1), { kind: 'tick', state: 'succeeded' });
+  t.equal((await request('GET', '/tasks')).json<unknown[]>().length, 1);
+  const all = (await request('GET', '/schedules')).json<{ id: number; nextRunAt: string }[]>();
+  const next = (id?: number) => Date.parse(all.find((one) => one.id === id)?.nextRunAt ?? '');
+  for (const id of [unfit, unknown, good]) t.match(new Date(next(id)).toISOString(), /-01-01T00:00/);
+  t.ok(Math.abs(next(gone) - now - 86_400_000) < 60_000, 'what has no next time is looked at a day later');
+  const warned = log.filter(({ msg }) => msg === 'a schedule cannot fire, and is passed over');
+  t.strictSame(warned.map(({ schedule }) => schedule).sort(), [unfit, gone, unknown].sort());
+});
+
 t.test('many replicas that see the same schedule due enqueue it once', async (t) => {
   const databaseUrl = await emptyDatabase(t, 'postgresql');
   const apps = [];
@@ -88,6 +112,36 @@ t.test('a change of clocks neither loses a firing nor doubles it', async (t) => 
   );
   t.equal(next('30 2 * * *', '2026-10-24T12:00:00Z'), '2026-10-25T00:30:00.000Z', 'the first of two');
   t.equal(next('30 2 * * *', '2026-10-25T00:30:00Z'), '2026-10-26T01:30:00.000Z', 'and not the second');
+  const times = (cron: string, after: string, count: number) => {
+    const all = [after];
+    while (all.length <= count) all.push(next(cron, all.at(-1) ?? ''));
+    return all.slice(1);
+  };
+  t.strictSame(
+    times('0 2,14 * * *', '2026-03-28T13:00:00.000Z', 3),
+    ['2026-03-29T01:00:00.000Z', '2026-03-29T12:00:00.000Z', '2026-03-30T00:00:00.000Z'],
+    'of a list of hours, the one that is not there',
+  );
+  t.strictSame(
+    times('0 2,14 * * *', '2026-10-24T12:00:00.000Z', 3),
+    ['2026-10-25T00:00:00.000Z', '2026-10-25T13:00:00.000Z', '2026-10-26T01:00:00.000Z'],
+    'of a list of hours, the one that is there twice',
+  );
+  t.strictSame(
+    times('0 */2 * * *', '2026-03-28T23:00:00.000Z', 2),
+    ['2026-03-29T02:00:00.000Z', '2026-03-29T04:00:00.000Z'],
+    'a step makes up for nothing',
+  );
+  t.strictSame(
+    times('*/30 * * * *', '2026-10-25T00:00:00.000Z', 4),
+    [
+      '2026-10-25T00:30:00.000Z',
+      '2026-10-25T01:00:00.000Z',
+      '2026-10-25T01:30:00.000Z',
+      '2026-10-25T02:00:00.000Z',
+    ],
+    'a wildcard counts both of an hour that is there twice',
+  );
 });
 
 onEachDatabase(

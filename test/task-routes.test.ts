@@ -69,6 +69,24 @@ onEachDatabase('what is wrong with a task is said where it is', async (t, dialec
   t.equal((await request('POST', '/tasks/99999999999/retry')).status, 404);
 });
 
+onEachDatabase('a time is one of the years 1 to 9999 in UTC', async (t, dialect) => {
+  const { request } = await startTasks(t, dialect, []);
+  const post = (runAt: string) =>
+    request('POST', '/tasks', { json: { kind: 'sleep', input: { ms: 0 }, runAt } });
+  for (const runAt of [
+    '0000-06-01T00:00:00Z',
+    '0001-01-01T00:00:00+14:00',
+    '9999-12-31T23:59:59-23:59',
+    '2016-12-31T23:59:60Z',
+  ]) {
+    const answer = await post(runAt);
+    t.strictSame([answer.status, ...pointers(answer)], [422, '#/runAt'], runAt);
+  }
+  for (const runAt of ['0001-01-01T00:00:00.000Z', '9999-12-31T23:59:59.999Z'])
+    t.match((await post(runAt)).json(), { runAt });
+  t.equal((await request('GET', '/tasks')).json<unknown[]>().length, 2, 'and the list can be read');
+});
+
 onEachDatabase(
   'an Idempotency-Key enqueues once, a dedupe key while the first is not finished',
   async (t, dialect) => {

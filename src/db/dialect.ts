@@ -4,9 +4,14 @@ import type { DialectName } from './url.ts';
  * What the two databases say differently in plain queries.
  */
 
-/** Dates come back as milliseconds since 1970 on SQLite and as text with an offset on PostgreSQL. */
+/**
+ * Dates come back as milliseconds since 1970 on SQLite and as text with an offset on PostgreSQL. With its blank the text
+ * is none of ECMAScript's own, and a year before 100 would be taken for one of the last or this century.
+ */
 export function toDate(value: unknown): Date {
-  return new Date(value as number | string);
+  return new Date(
+    typeof value === 'string' ? value.replace(' ', 'T').replace(/\+00$/, 'Z') : (value as number),
+  );
 }
 
 /** The same as RFC 3339 text in UTC, to the millisecond. PostgreSQL's text is taken as it is: a `Date` costs 1 µs. */

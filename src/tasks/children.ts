@@ -1,4 +1,5 @@
 import type { EntityManager } from '@mikro-orm/sql';
+import { isAmong } from '../db/dialect.ts';
 import { given } from '../db/given.ts';
 import type { Reader } from '../db/reader.ts';
 import { dialectOf, execute } from '../db/statement.ts';
@@ -57,20 +58,20 @@ export interface Tally {
   failed: number;
 }
 
-export async function tallyChildren(reader: Reader, parentId: number): Promise<Tally> {
-  const [row] = await reader.read<Record<keyof Tally, unknown>>(
-    `select count(*) as total, count(finished_at) as finished,
+/** Of each of these tasks. */
+export async function tallyChildren(reader: Reader, parentIds: readonly number[]): Promise<Tally[]> {
+  const rows = await reader.read<Record<keyof Tally, unknown> & { parent_id: number }>(
+    `select parent_id, count(*) as total, count(finished_at) as finished,
        count(case when state = 'scheduled' and run_at is null then 1 end) as held,
        count(case when state in ('failed', 'cancelled') then 1 end) as failed
-     from tasks where parent_id = ?`,
-    [parentId],
+     from tasks where ${isAmong(reader.dialect, 'parent_id')} group by parent_id`,
+    [parentIds],
   );
-  return {
-    total: Number(row?.total),
-    finished: Number(row?.finished),
-    held: Number(row?.held),
-    failed: Number(row?.failed),
-  };
+  const byId = new Map(rows.map((row) => [row.parent_id, row]));
+  return parentIds.map((id) => {
+    const { total = 0, finished = 0, held = 0, failed = 0 } = byId.get(id) ?? {};
+    return { total: Number(total), finished: Number(finished), held: Number(held), failed: Number(failed) };
+  });
 }
 
 export interface ChildEnd {

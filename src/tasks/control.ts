@@ -22,24 +22,37 @@ export async function cancelTask(tx: Tx, id: number): Promise<TaskView> {
   return readTask(tx, id);
 }
 
+/** A task and what is below it, down to what has not ended or has succeeded. */
+const UNSUCCESSFUL = `with recursive family (id) as (
+  select id from tasks where id = ?
+  union select tasks.id from tasks join family on tasks.parent_id = family.id
+    where tasks.state in ('failed', 'cancelled'))`;
+
 /**
  * Runs a task again that has failed or was cancelled, as if it were new but for its checkpoint; of the tasks that it
- * waited for, those that did not succeed.
- * @throws {NotFound} | {Conflict} `task-not-finished`, `task-succeeded`, or `task-duplicate` when another with its
+ * waited for, those that did not succeed, and nothing below one that did: nobody would let that go.
+ * @throws {NotFound} | {Conflict} `task-not-finished` (of itself, or of one below it that is about to be cancelled and
+ * would be so after the retry), `task-succeeded`, or `task-duplicate` when another with its
  * dedupe key has taken its place
  */
 export async function retryTask(tx: Tx, id: number): Promise<TaskView> {
   const task = await lockTask(tx, id);
   if (!isFinished(task)) throw taskNotFinished(id, task.state);
   if (task.state === 'succeeded') throw taskSucceeded(id);
+  const [ending] = await execute<{ id: number; state: TaskState }>(
+    tx.em,
+    `${UNSUCCESSFUL} select id, state from tasks
+     where parent_id in (select id from family) and cancel_requested_at is not null and finished_at is null
+     order by id limit 1`,
+    [id],
+  );
+  if (ending !== undefined) throw taskNotFinished(ending.id, ending.state);
   tx.changed();
   const dialect = dialectOf(tx.em);
   try {
     await execute(
       tx.em,
-      `with recursive family (id) as (
-         select id from tasks where id = ?
-         union select tasks.id from tasks join family on tasks.parent_id = family.id)
+      `${UNSUCCESSFUL}
        update tasks set attempt = 0, losses = 0, error = null, cancel_requested_at = null, finished_at = null,
          state = case when id = ? then 'queued' else 'scheduled' end,
          run_at = case when id = ? then ${now(dialect)} end

@@ -3,7 +3,8 @@ import { Invalid } from '../errors.ts';
 
 /**
  * The first time after `after` that a cron expression names in a time zone. At a change of clocks, a time of day that
- * does not exist is the first moment after the gap, and one that is there twice counts once.
+ * does not exist is the first moment after the gap, and one that is there twice counts once; where the minute or the hour
+ * has a wildcard or a step, the times follow the elapsed time instead.
  * @throws {Invalid} saying which of the two cannot be read
  */
 export function nextRun(expression: string, timeZone: string, after: Date): Date {
@@ -12,7 +13,8 @@ export function nextRun(expression: string, timeZone: string, after: Date): Date
   let next: Date | null;
   try {
     // Without a function nothing is ever timed by the library itself.
-    next = new Cron(expression, { timezone: timeZone, mode: '5-part' }).nextRun(after);
+    const options = { timezone: timeZone, mode: '5-part', fixedTimeRule: 'no-wildcard' } as const;
+    next = new Cron(expression, options).nextRun(after);
   } catch {
     throw invalid('#/cron', 'must be a cron expression of five parts, such as 30 6 * * 1-5');
   }

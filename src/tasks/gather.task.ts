@@ -1,12 +1,7 @@
 import type { TUnsafe } from 'typebox';
-import {
-  type ChildEnd,
-  childrenEnds,
-  insertChildren,
-  releaseChildren,
-  type Tally,
-  tallyChildren,
-} from './children.ts';
+import { databaseFailure } from '../db/failures.ts';
+import { Unavailable } from '../errors.ts';
+import { type ChildEnd, childrenEnds, insertChildren, releaseChildren, type Tally } from './children.ts';
 import { cancelDescendants } from './control.ts';
 import { CHILD_TASK } from './kind-schemas.ts';
 import { defineTask, PermanentFailure, type TaskContext } from './kinds.ts';
@@ -67,21 +62,40 @@ export const gather = defineTask({
   input: GatherInput,
   waits: true,
   async run(context) {
-    const { id, checkpoint, signal, progress, tasks } = context;
+    const { checkpoint, signal, log, tasks } = context;
     if (checkpoint === undefined) await beget(context);
     for (;;) {
       const changed = tasks.watch.next(signal);
-      const tally = await tallyChildren(tasks.reader, id);
-      progress(tally.finished, tally.total);
-      if (context.input.failFast && tally.failed > 0) await failFast(context);
-      if (tally.finished === tally.total) break;
-      await release(context, tally);
+      try {
+        const ends = await lookAfter(context);
+        if (ends !== undefined) return { tasks: ends };
+      } catch (error) {
+        // An attempt that fails would be one of a few, and with the last of them all children are cancelled.
+        if (!willPass(error)) throw error;
+        log.warn({ err: error }, 'a gather waits for the database');
+      }
       await changed;
       signal.throwIfAborted();
     }
-    return { tasks: await childrenEnds(tasks.reader, id) };
   },
 });
+
+/** Lets children go, and gives the ends of all when there are no others. Everything here may be done twice. */
+async function lookAfter(context: TaskContext<GatherInput>): Promise<ChildEnd[] | undefined> {
+  const { id, progress, signal, tasks } = context;
+  const tally = await tasks.watch.tally(id, signal);
+  progress(tally.finished, tally.total);
+  if (context.input.failFast && tally.failed > 0) await failFast(context);
+  if (tally.finished === tally.total) return childrenEnds(tasks.reader, id);
+  await release(context, tally);
+  return undefined;
+}
+
+/** A `PermanentFailure` says what a child said, perhaps of another database. */
+function willPass(error: unknown): boolean {
+  if (error instanceof PermanentFailure) return false;
+  return error instanceof Unavailable || databaseFailure(error) !== undefined;
+}
 
 async function beget({ id, input, save, tasks }: TaskContext<GatherInput>): Promise<void> {
   await save(async (tx) => {

@@ -57,7 +57,9 @@ export class Scheduler {
         const due = (await msUntilDue(queue.reader)) ?? LONGEST_MS;
         if (due <= 0) {
           await write((tx) =>
-            fireDue(tx, queue, (kind) => log.warn({ kind }, 'a schedule of an unknown kind')),
+            fireDue(tx, queue, ({ id, kind }, why) =>
+              log.warn({ schedule: id, kind, err: why }, 'a schedule cannot fire, and is passed over'),
+            ),
           );
           ms = 10; // those of the same moment, and the time of the next
         } else {

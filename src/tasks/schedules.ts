@@ -4,7 +4,7 @@ import type { Reader } from '../db/reader.ts';
 import { dialectOf, execute } from '../db/statement.ts';
 import { now as databaseNow, msUntil } from '../db/time.ts';
 import type { Tx } from '../db/tx.ts';
-import { Conflict, NotFound } from '../errors.ts';
+import { Conflict, NotFound, Refusal } from '../errors.ts';
 import { nextRun } from './cron.ts';
 import type { TaskQueue } from './queue.ts';
 import { MAX_ID } from './view.ts';
@@ -40,6 +40,8 @@ interface ScheduleRow {
   last_run_at: unknown;
   created_at: unknown;
 }
+
+const DAY_MS = 86_400_000;
 
 const COLUMNS =
   'id, name, kind, cast(input as text) as input, cron, time_zone, next_run_at, last_run_at, created_at';
@@ -122,9 +124,15 @@ export async function msUntilDue({ dialect, read }: Reader): Promise<number | un
 /**
  * Enqueues what is due, and says how many. Which replica moves `next_run_at` on from the value that it has seen is the
  * one that enqueues, in the same transaction: each firing is one task. Times that went by while nothing ran are one
- * firing, and the next is reckoned from now.
+ * firing, and the next is reckoned from now. One that cannot fire is passed over with a warning, and stays: its kind may
+ * be unknown to this version, its input may not fit the kind any more. When its time zone is gone, it is looked at again
+ * a day later.
  */
-export async function fireDue(tx: Tx, queue: TaskQueue, warn: (kind: string) => void): Promise<number> {
+export async function fireDue(
+  tx: Tx,
+  queue: TaskQueue,
+  warn: (schedule: { id: number; kind: string }, why: Refusal) => void,
+): Promise<number> {
   const dialect = dialectOf(tx.em);
   const skip = dialect === 'sqlite' ? '' : 'for update skip locked';
   const due = await execute<ScheduleRow & { now: unknown }>(
@@ -134,17 +142,25 @@ export async function fireDue(tx: Tx, queue: TaskQueue, warn: (kind: string) => 
   );
   for (const row of due) {
     const now = toDate(row.now);
+    const input = JSON.parse(row.input);
+    let next = new Date(now.getTime() + DAY_MS);
+    let refusal: Refusal | undefined;
+    try {
+      next = nextRun(row.cron, row.time_zone, now);
+      queue.check(queue.find(row.kind).kind, input);
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      refusal = error;
+    }
     tx.changed();
     const moved = await execute<unknown>(
       tx.em,
       'update schedules set next_run_at = ?, last_run_at = ? where id = ? and next_run_at = ? returning id',
-      [nextRun(row.cron, row.time_zone, now), now, row.id, toDate(row.next_run_at)],
+      [next, now, row.id, toDate(row.next_run_at)],
     );
     if (moved.length === 0) continue;
-    // A schedule of a kind that this version does not know stays, and is passed over.
-    const known = queue.kinds.some(({ kind }) => kind === row.kind);
-    if (known) await queue.enqueue(tx, row.kind, JSON.parse(row.input));
-    else warn(row.kind);
+    if (refusal === undefined) await queue.enqueue(tx, row.kind, input);
+    else warn(row, refusal);
   }
   return due.length;
 }

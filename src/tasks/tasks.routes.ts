@@ -208,10 +208,14 @@ const tasks: FastifyPluginAsyncTypebox = async (app) => {
   );
 };
 
-/** `format: date-time` lets leap seconds pass, which a `Date` cannot hold. */
+/**
+ * `format: date-time` lets leap seconds pass, which a `Date` cannot hold, and by its offset a time may lie outside of the
+ * years that RFC 3339 can write. The year 0 is one before Christ, which PostgreSQL gives back as no text that is a date.
+ */
 function readTime(text: string): Date {
   const time = new Date(text);
-  if (!Number.isNaN(time.getTime())) return time;
+  const year = time.getUTCFullYear();
+  if (year >= 1 && year <= 9999) return time;
   throw new Invalid('invalid-body', 'The body breaks the rules listed in errors.', [
     { in: 'body', pointer: '#/runAt', detail: 'is no time that can be kept' },
   ]);

@@ -2,6 +2,7 @@ import DataLoader from 'dataloader';
 import type { Bell } from '../db/bell.ts';
 import { isAmong } from '../db/dialect.ts';
 import type { Reader } from '../db/reader.ts';
+import { type Tally, tallyChildren } from './children.ts';
 import { CHANGED } from './topics.ts';
 import { MAX_ID, TASK_COLUMNS, type TaskRow, type TaskView, taskView } from './view.ts';
 
@@ -9,6 +10,8 @@ import { MAX_ID, TASK_COLUMNS, type TaskRow, type TaskView, taskView } from './v
 const LOOK_MS = 1000;
 /** A burst of changes is looked at once in this time, not once for each. */
 const LEAST_MS = 20;
+/** Children are counted at any change, and on SQLite all else waits meanwhile: then nobody counts for so many times as long. */
+const REST_FACTOR = 10;
 
 /**
  * For those who wait for tasks: requests, event streams, a task that waits for its children. All are woken at once, and
@@ -16,6 +19,9 @@ const LEAST_MS = 20;
  */
 export class Watch {
   readonly #loader: DataLoader<number, TaskView | undefined>;
+  readonly #tallies: DataLoader<number, Tally>;
+  /** Until when nobody counts children. */
+  #rest: Promise<void> = Promise.resolve();
   #next: PromiseWithResolvers<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #wokenAt = 0;
@@ -27,12 +33,23 @@ export class Watch {
       cache: false,
       batchScheduleFn: (callback) => void setImmediate(callback),
     });
+    this.#tallies = new DataLoader((ids) => this.#tally(reader, ids), {
+      cache: false,
+      batchScheduleFn: (callback) => void setImmediate(callback),
+    });
     this.#off = bell.on(CHANGED, () => this.#wakeSoon(LEAST_MS));
   }
 
   /** The task as it is now. */
   find(id: number): Promise<TaskView | undefined> {
     return this.#loader.load(id);
+  }
+
+  /** How far the children of a task are. All who ask share one count, which may have to wait for its turn. */
+  async tally(parentId: number, signal: AbortSignal): Promise<Tally> {
+    await orAborted(this.#rest, signal);
+    signal.throwIfAborted();
+    return this.#tallies.load(parentId);
   }
 
   /**
@@ -44,21 +61,24 @@ export class Watch {
     this.#next ??= Promise.withResolvers();
     const { promise } = this.#next;
     this.#wakeSoon(LOOK_MS);
-    if (signal === undefined) return promise;
-    return new Promise((resolve) => {
-      const done = () => {
-        signal.removeEventListener('abort', done);
-        resolve();
-      };
-      signal.addEventListener('abort', done);
-      promise.then(done);
-    });
+    return signal === undefined ? promise : orAborted(promise, signal);
   }
 
   stop(): void {
     this.#off();
     clearTimeout(this.#timer);
     this.#next?.resolve();
+  }
+
+  async #tally(reader: Reader, parentIds: readonly number[]): Promise<Tally[]> {
+    const rest = Promise.withResolvers<void>();
+    this.#rest = rest.promise;
+    const began = performance.now();
+    try {
+      return await tallyChildren(reader, parentIds);
+    } finally {
+      setTimeout(rest.resolve, REST_FACTOR * (performance.now() - began)).unref();
+    }
   }
 
   #wakeSoon(ms: number): void {
@@ -76,6 +96,19 @@ export class Watch {
       waiting?.resolve();
     }, at - now);
   }
+}
+
+/** Resolves with `promise`, and no later than `signal` is aborted. */
+function orAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = () => {
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    signal.addEventListener('abort', done);
+    promise.then(done);
+  });
 }
 
 async function findTasks(reader: Reader, ids: readonly number[]): Promise<(TaskView | undefined)[]> {
