@@ -21,10 +21,12 @@ export async function waitForEnd(
   let last = task;
   while (!isFinished(last) && !until.aborted) {
     const changed = watch.next(until);
-    last = (await watch.find(task.id)) ?? last;
+    last = (await watch.glance(task.id)) ?? last;
     if (!isFinished(last)) await changed;
   }
-  return last;
+  // Nobody waits any longer, or the database is about to be closed.
+  if (signal.aborted || last === task) return task;
+  return (await watch.find(task.id)) ?? task;
 }
 
 /** What happens to a task from now to its end. */
@@ -37,7 +39,7 @@ export async function* taskEvents(
   let progress = '';
   for (let last: TaskView | undefined = task; last !== undefined; ) {
     const changed = watch.next(signal);
-    const state = `${last.state} ${last.attempt} ${last.cancelRequestedAt?.getTime()}`;
+    const state = stateOf(last);
     const isNews = JSON.stringify(last.progress ?? null) !== progress;
     if (state !== shown) yield { event: 'state', data: last };
     else if (isNews && last.progress !== undefined) yield { event: 'progress', data: last.progress };
@@ -46,6 +48,12 @@ export async function* taskEvents(
     if (isFinished(last)) return;
     await changed;
     if (signal.aborted) return;
-    last = await watch.find(task.id);
+    // The whole of it is shown only when its state is another.
+    last = await watch.glance(task.id);
+    if (last !== undefined && stateOf(last) !== shown) last = await watch.find(task.id);
   }
+}
+
+function stateOf({ state, attempt, cancelRequestedAt }: TaskView): string {
+  return `${state} ${attempt} ${cancelRequestedAt?.getTime()}`;
 }

@@ -4,7 +4,7 @@ import { isAmong } from '../db/dialect.ts';
 import type { Reader } from '../db/reader.ts';
 import { type Tally, tallyChildren } from './children.ts';
 import { CHANGED } from './topics.ts';
-import { MAX_ID, TASK_COLUMNS, type TaskRow, type TaskView, taskView } from './view.ts';
+import { LISTED_COLUMNS, MAX_ID, TASK_COLUMNS, type TaskRow, type TaskView, taskView } from './view.ts';
 
 /** Behind the bell: how long a change may go unnoticed when nobody rang, or nobody heard it. */
 const LOOK_MS = 1000;
@@ -18,7 +18,8 @@ const REST_FACTOR = 10;
  * what they then ask for is one statement.
  */
 export class Watch {
-  readonly #loader: DataLoader<number, TaskView | undefined>;
+  readonly #whole: DataLoader<number, TaskView | undefined>;
+  readonly #short: DataLoader<number, TaskView | undefined>;
   readonly #tallies: DataLoader<number, Tally>;
   /** Until when nobody counts children. */
   #rest: Promise<void> = Promise.resolve();
@@ -29,20 +30,20 @@ export class Watch {
   readonly #off: () => void;
 
   constructor(reader: Reader, bell: Bell) {
-    this.#loader = new DataLoader((ids) => findTasks(reader, ids), {
-      cache: false,
-      batchScheduleFn: (callback) => void setImmediate(callback),
-    });
-    this.#tallies = new DataLoader((ids) => this.#tally(reader, ids), {
-      cache: false,
-      batchScheduleFn: (callback) => void setImmediate(callback),
-    });
+    this.#whole = shared((ids) => findTasks(reader, TASK_COLUMNS, ids));
+    this.#short = shared((ids) => findTasks(reader, LISTED_COLUMNS, ids));
+    this.#tallies = shared((ids) => this.#tally(reader, ids));
     this.#off = bell.on(CHANGED, () => this.#wakeSoon(LEAST_MS));
   }
 
   /** The task as it is now. */
   find(id: number): Promise<TaskView | undefined> {
-    return this.#loader.load(id);
+    return this.#whole.load(id);
+  }
+
+  /** The same without `input` and `result`, which may take megabytes: for those who look again and again. */
+  glance(id: number): Promise<TaskView | undefined> {
+    return this.#short.load(id);
   }
 
   /** How far the children of a task are. All who ask share one count, which may have to wait for its turn. */
@@ -111,9 +112,19 @@ function orAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
   });
 }
 
-async function findTasks(reader: Reader, ids: readonly number[]): Promise<(TaskView | undefined)[]> {
+/** All who ask in one turn share a query; nothing is cached. */
+function shared<V>(ask: (ids: readonly number[]) => Promise<V[]>): DataLoader<number, V> {
+  const batchScheduleFn = (callback: () => void) => void setImmediate(callback);
+  return new DataLoader(ask, { cache: false, batchScheduleFn });
+}
+
+async function findTasks(
+  reader: Reader,
+  columns: string,
+  ids: readonly number[],
+): Promise<(TaskView | undefined)[]> {
   const rows = await reader.read<TaskRow>(
-    `select ${TASK_COLUMNS} from tasks where ${isAmong(reader.dialect, 'id')}`,
+    `select ${columns} from tasks where ${isAmong(reader.dialect, 'id')}`,
     [ids.filter((id) => id <= MAX_ID)],
   );
   const byId = new Map(rows.map((row) => [row.id, taskView(row)]));
