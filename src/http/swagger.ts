@@ -9,7 +9,7 @@ Programs create, look up, list, change and delete users. Bodies are JSON, read s
 a rule is refused, never mended in silence.
 
 - **Errors**: every 4xx and 5xx is a problem document (RFC 9457) whose \`type\` names the exact case; \`errors\` lists
-  everything that is wrong with a request, where it is. A known path with a wrong method is a 405 with \`Allow\`.
+  everything that is wrong with a request, where it is (of a task, the first thing). A known path with a wrong method is a 405 with \`Allow\`.
 - **Versions**: a user's \`ETag\` changes with the user. \`If-Match\` changes only what you have seen, \`If-None-Match\`
   fetches only what is new (RFC 9110 §13).
 - **Pages**: a list goes on where its \`Link\` header says (RFC 8288), until there is none.
