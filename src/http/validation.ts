@@ -92,9 +92,10 @@ export function strictValidation(formats: Formats): FastifyServerOptions {
                 const first = ajvOptions(formats, { allErrors: false });
                 compileFirst ??= buildCompiler(externalSchemas as never, first as never);
                 validate ??= compileFirst(route as never) as Validate;
+              } else {
+                compile ??= buildCompiler(externalSchemas as never, options);
+                validate ??= compile(route as never) as Validate;
               }
-              compile ??= buildCompiler(externalSchemas as never, options);
-              validate ??= compile(route as never) as Validate;
               for (const [name, schema] of parameters) readParameter(data, name, schema);
               return validate(data) || { error: validate.errors };
             };
