@@ -13,7 +13,7 @@ export interface paths {
         };
         /**
          * List users, page by page
-         * @description Follow the `Link` header until there is none. A user that is there throughout is seen exactly once, whatever is created, changed or deleted meanwhile. This is also the tutorial’s `GET /users`.
+         * @description Follow the `Link` header until there is none. A user that is there throughout is seen exactly once, whatever is created, changed or deleted meanwhile. Who then follows `GET /changes` from the `Muster-Position` of the first page has missed nothing. This is also the tutorial’s `GET /users`.
          */
         get: operations["listUsers"];
         put?: never;
@@ -37,7 +37,7 @@ export interface paths {
         };
         /**
          * Look up a user
-         * @description With the `ETag` of an earlier answer in `If-None-Match`, a user who has not changed is a 304.
+         * @description As they are now, or as they were. With the `ETag` of an earlier answer in `If-None-Match`, a user who has not changed is a 304.
          */
         get: operations["getUser"];
         put?: never;
@@ -54,6 +54,46 @@ export interface paths {
          * @description What the patch does not name stays as it is; `null` removes an attribute. With `If-Match`, only the version that the caller has seen: of two who change it at once, one gets a 412. A patch that changes nothing leaves the version as it is.
          */
         patch: operations["updateUser"];
+        trace?: never;
+    };
+    "/users/{id}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read all that happened to a user
+         * @description Newest first; also when the user has been deleted. Follow the `Link` header until there is none.
+         */
+        get: operations["listUserHistory"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/changes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the log of changes, or follow it
+         * @description Oldest first. A page says in `Muster-Position` up to where it has read: ask again after it, even when the page was empty. With `Accept: text/event-stream` the changes arrive as they are made; `Last-Event-ID` goes on where a stream broke off, and nothing is missed. To begin, read `GET /users` and follow from its `Muster-Position`.
+         */
+        get: operations["listChanges"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/tasks": {
@@ -450,6 +490,101 @@ export interface components {
                 [key: string]: unknown;
             } | null;
         };
+        /**
+         * @description What happened to one user.
+         * @example {
+         *       "position": 42,
+         *       "type": "user.updated",
+         *       "userId": 7,
+         *       "version": 2,
+         *       "user": {
+         *         "id": 7,
+         *         "name": "Ada King",
+         *         "email": "ada@example.com",
+         *         "attributes": {
+         *           "team": "analysis"
+         *         },
+         *         "version": 2,
+         *         "createdAt": "2026-01-15T09:30:00.000Z",
+         *         "updatedAt": "2026-03-02T16:05:12.480Z"
+         *       },
+         *       "changedFields": [
+         *         "name",
+         *         "attributes"
+         *       ],
+         *       "actor": null,
+         *       "at": "2026-03-02T16:05:12.480Z"
+         *     }
+         */
+        Change: {
+            /**
+             * @description a place in the one order of all changes; 0 is before the first
+             * @example 42
+             */
+            position: number;
+            /**
+             * @description what happened; `user.erased` follows when every personal value of a user has been removed, from earlier changes as well
+             * @example user.updated
+             * @enum {string}
+             */
+            type: "user.created" | "user.updated" | "user.deleted" | "user.erased";
+            /**
+             * @description whom it happened to
+             * @example 7
+             */
+            userId: number;
+            /**
+             * @description the user’s version after it: per user it rises by one with each change, deletion included
+             * @example 2
+             */
+            version: number;
+            /**
+             * @description the user after it; null when there is none any more, and in every change of a user who was erased
+             * @example {
+             *       "id": 7,
+             *       "name": "Ada King",
+             *       "email": "ada@example.com",
+             *       "attributes": {
+             *         "team": "analysis"
+             *       },
+             *       "version": 2,
+             *       "createdAt": "2026-01-15T09:30:00.000Z",
+             *       "updatedAt": "2026-03-02T16:05:12.480Z"
+             *     }
+             */
+            user: components["schemas"]["User"] | null;
+            /**
+             * @description those of them that are not as they were before; none for a user who was erased
+             * @example [
+             *       "name",
+             *       "attributes"
+             *     ]
+             */
+            changedFields: ("name" | "email" | "attributes")[];
+            /**
+             * @description who asked for it; null where nobody had to say who they are
+             * @example null
+             */
+            actor: string | null;
+            /**
+             * Format: date-time
+             * @description when it was made: RFC 3339, UTC, to the millisecond
+             * @example 2026-03-02T16:05:12.480Z
+             */
+            at: string;
+        };
+        /**
+         * @description Server-sent events (HTML §9.2). The first, `position`, says after which position the stream follows: `{"position": 41}`. Then each change is an event of its own, named by its type, with its position as `id`. Every 15 seconds without one there is a comment, and with it the position up to which there was nothing to send.
+         * @example retry: 1000
+         *     id: 41
+         *     event: position
+         *     data: {"position":41}
+         *
+         *     id: 42
+         *     event: user.updated
+         *     data: {"position":42,"type":"user.updated","userId":7,"version":2,"user":{"id":7,"name":"Ada King","email":"ada@example.com","attributes":{"team":"analysis"},"version":2,"createdAt":"2026-01-15T09:30:00.000Z","updatedAt":"2026-03-02T16:05:12.480Z"},"changedFields":["name","attributes"],"actor":null,"at":"2026-03-02T16:05:12.480Z"}
+         */
+        ChangeEvents: string;
         /**
          * @description How far a task is.
          * @example {
@@ -1070,6 +1205,11 @@ export interface operations {
                      * @example </users?limit=2&after=WyJudmdoRkZybSIsMiwyXQ>; rel="next"
                      */
                     Link?: string;
+                    /**
+                     * @description the position of the log at which this was read: whoever follows from it misses nothing
+                     * @example 42
+                     */
+                    "Muster-Position": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1281,7 +1421,10 @@ export interface operations {
     };
     getUser: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description a position of the log, or a time (RFC 3339, with an offset): the user as they were then, all changes up to it included */
+                at?: string;
+            };
             header?: {
                 /** @description `*`, or a list of entity tags: only if the present `ETag` is one of them, else 412 (RFC 9110 §13.1.1) */
                 "If-Match"?: string;
@@ -1350,6 +1493,15 @@ export interface operations {
             };
             /** @description Nothing is there */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It was there, and is not kept any more */
+            410: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1671,6 +1823,266 @@ export interface operations {
             /** @description Well-formed, but a value breaks a rule */
             422: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot answer now; try again later */
+            503: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listUserHistory: {
+        parameters: {
+            query?: {
+                /** @description the most changes on a page, 1–1000 */
+                limit?: number;
+                /** @description the cursor of the page before, from its `Link` header */
+                after?: string;
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description the number of a user
+                 * @example 1
+                 */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page */
+            200: {
+                headers: {
+                    /**
+                     * @description where the next page is, as `<…>; rel="next"` (RFC 8288); absent on the last page
+                     * @example </users?limit=2&after=WyJudmdoRkZybSIsMiwyXQ>; rel="next"
+                     */
+                    Link?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "position": 42,
+                     *         "type": "user.updated",
+                     *         "userId": 7,
+                     *         "version": 2,
+                     *         "user": {
+                     *           "id": 7,
+                     *           "name": "Ada King",
+                     *           "email": "ada@example.com",
+                     *           "attributes": {
+                     *             "team": "analysis"
+                     *           },
+                     *           "version": 2,
+                     *           "createdAt": "2026-01-15T09:30:00.000Z",
+                     *           "updatedAt": "2026-03-02T16:05:12.480Z"
+                     *         },
+                     *         "changedFields": [
+                     *           "name",
+                     *           "attributes"
+                     *         ],
+                     *         "actor": null,
+                     *         "at": "2026-03-02T16:05:12.480Z"
+                     *       }
+                     *     ]
+                     */
+                    "application/json": components["schemas"]["Change"][];
+                };
+            };
+            /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing is there */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part of the path is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is in a form that this route does not read */
+            415: {
+                headers: {
+                    /**
+                     * @description the media types that this route reads (RFC 9110 §15.5.16)
+                     * @example application/json
+                     */
+                    Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot answer now; try again later */
+            503: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listChanges: {
+        parameters: {
+            query?: {
+                /** @description only changes after this position; without it, a page begins with the first change, a stream with the next one */
+                after?: number;
+                /** @description the most changes on a page, 1–1000; a stream has no end */
+                limit?: number;
+                /** @description only changes of these types, separated by commas: user.created, user.updated, user.deleted, user.erased */
+                types?: string;
+            };
+            header?: {
+                /** @description of a stream: the position of the last event that has arrived. It goes on right after it, whatever `after` says: a browser that connects again sends the same URL (HTML §9.2.4) */
+                "Last-Event-Id"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page, or the changes as they are made */
+            200: {
+                headers: {
+                    /**
+                     * @description the position of the log at which this was read: whoever follows from it misses nothing
+                     * @example 42
+                     */
+                    "Muster-Position": number;
+                    /**
+                     * @description where the next page is, as `<…>; rel="next"` (RFC 8288); absent on the last page
+                     * @example </users?limit=2&after=WyJudmdoRkZybSIsMiwyXQ>; rel="next"
+                     */
+                    Link?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "position": 42,
+                     *         "type": "user.updated",
+                     *         "userId": 7,
+                     *         "version": 2,
+                     *         "user": {
+                     *           "id": 7,
+                     *           "name": "Ada King",
+                     *           "email": "ada@example.com",
+                     *           "attributes": {
+                     *             "team": "analysis"
+                     *           },
+                     *           "version": 2,
+                     *           "createdAt": "2026-01-15T09:30:00.000Z",
+                     *           "updatedAt": "2026-03-02T16:05:12.480Z"
+                     *         },
+                     *         "changedFields": [
+                     *           "name",
+                     *           "attributes"
+                     *         ],
+                     *         "actor": null,
+                     *         "at": "2026-03-02T16:05:12.480Z"
+                     *       }
+                     *     ]
+                     */
+                    "application/json": components["schemas"]["Change"][];
+                    /**
+                     * @example retry: 1000
+                     *     id: 41
+                     *     event: position
+                     *     data: {"position":41}
+                     *
+                     *     id: 42
+                     *     event: user.updated
+                     *     data: {"position":42,"type":"user.updated","userId":7,"version":2,"user":{"id":7,"name":"Ada King","email":"ada@example.com","attributes":{"team":"analysis"},"version":2,"createdAt":"2026-01-15T09:30:00.000Z","updatedAt":"2026-03-02T16:05:12.480Z"},"changedFields":["name","attributes"],"actor":null,"at":"2026-03-02T16:05:12.480Z"}
+                     */
+                    "text/event-stream": components["schemas"]["ChangeEvents"];
+                };
+            };
+            /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It was there, and is not kept any more */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is in a form that this route does not read */
+            415: {
+                headers: {
+                    /**
+                     * @description the media types that this route reads (RFC 9110 §15.5.16)
+                     * @example application/json
+                     */
+                    Accept: string;
                     [name: string]: unknown;
                 };
                 content: {

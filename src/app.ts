@@ -1,5 +1,8 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Fastify, { type FastifyInstance, LogController } from 'fastify';
+import changesRoutes from './changes/changes.routes.ts';
+import { pruneChanges } from './changes/log.ts';
+import changes from './changes/plugin.ts';
 import type { Config } from './config.ts';
 import db from './db/plugin.ts';
 import { entities } from './entities.ts';
@@ -19,6 +22,7 @@ import { type Prunable, pruneOf, pruneTasks } from './tasks/prune.task.ts';
 import schedulesRoutes from './tasks/schedules.routes.ts';
 import { sleep } from './tasks/sleep.task.ts';
 import tasksRoutes from './tasks/tasks.routes.ts';
+import historyRoutes from './users/history.routes.ts';
 import { isEmail } from './users/keys.ts';
 import users from './users/plugin.ts';
 import tutorialRoutes from './users/tutorial.routes.ts';
@@ -61,8 +65,8 @@ export async function buildApp(
   await app.register(docs);
 
   await app.register(db, { databaseUrl: config.databaseUrl, poolMax: config.databasePoolMax, entities });
+  await app.register(changes);
   await app.register(tasks, {
-    databaseUrl: config.databaseUrl,
     kinds: [sleep, gather, pruneOf(prunables(config)), ...(extra.kinds ?? [])],
     schedules: [{ name: 'prune', kind: 'prune', input: {}, cron: '17 * * * *', timeZone: 'UTC' }],
     formats,
@@ -73,6 +77,8 @@ export async function buildApp(
   await app.register(users);
 
   await app.register(usersRoutes);
+  await app.register(historyRoutes);
+  await app.register(changesRoutes);
   await app.register(tasksRoutes);
   await app.register(schedulesRoutes);
   await app.register(tutorialRoutes);
@@ -82,7 +88,11 @@ export async function buildApp(
 
 /** What is not kept for ever. */
 function prunables(config: Config): Prunable[] {
+  const { changeRetentionDays } = config;
   return [
+    ...(changeRetentionDays > 0
+      ? [{ name: 'changes', days: changeRetentionDays, before: pruneChanges }]
+      : []),
     { name: 'tasks', days: config.taskRetentionDays, before: pruneTasks },
     { name: 'idempotencyRecords', days: config.idempotencyRetentionDays, before: pruneAnswers },
   ];

@@ -59,6 +59,12 @@ export const SETTINGS = {
   ),
   TASK_CONCURRENCY: wholeNumber(10, 1, 10_000, ': background tasks at once per process'),
   TASK_RETENTION_DAYS: wholeNumber(30, 1, 36_500, ': days for which finished tasks are kept'),
+  CHANGE_RETENTION_DAYS: wholeNumber(
+    0,
+    0,
+    36_500,
+    ': days for which changes are kept; 0 keeps them for ever',
+  ),
   IDEMPOTENCY_RETENTION_DAYS: wholeNumber(7, 1, 36_500, ': days for which answers are kept for a repetition'),
 };
 
@@ -86,6 +92,7 @@ export function loadConfig(env: Record<string, string | undefined> = process.env
     requestTimeoutMs: read('REQUEST_TIMEOUT_MS', SETTINGS.REQUEST_TIMEOUT_MS),
     taskConcurrency: read('TASK_CONCURRENCY', SETTINGS.TASK_CONCURRENCY),
     taskRetentionDays: read('TASK_RETENTION_DAYS', SETTINGS.TASK_RETENTION_DAYS),
+    changeRetentionDays: read('CHANGE_RETENTION_DAYS', SETTINGS.CHANGE_RETENTION_DAYS),
     idempotencyRetentionDays: read('IDEMPOTENCY_RETENTION_DAYS', SETTINGS.IDEMPOTENCY_RETENTION_DAYS),
     shutdownTimeoutMs: read('SHUTDOWN_TIMEOUT_MS', SETTINGS.SHUTDOWN_TIMEOUT_MS),
   };

@@ -1,3 +1,4 @@
+import { Change, ChangeLog } from './changes/change.entity.ts';
 import { Instance } from './db/instance.entity.ts';
 import { IdempotencyRecord } from './http/idempotency.entity.ts';
 import { Schedule } from './tasks/schedule.entity.ts';
@@ -5,4 +6,4 @@ import { Task } from './tasks/task.entity.ts';
 import { User } from './users/user.entity.ts';
 
 /** Every entity of Muster. */
-export const entities = [Instance, User, IdempotencyRecord, Task, Schedule];
+export const entities = [Instance, User, Change, ChangeLog, IdempotencyRecord, Task, Schedule];

@@ -30,6 +30,9 @@ export class Invalid extends Refusal {}
 /** What was named does not exist. */
 export class NotFound extends Refusal {}
 
+/** What was named was there, and is not kept any more. */
+export class Gone extends Refusal {}
+
 /** The request is fine, but the present state does not allow it. */
 export class Conflict extends Refusal {}
 

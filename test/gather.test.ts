@@ -209,7 +209,7 @@ onEachDatabase('a database that is away for a while costs it no attempt', async 
   app.reader.read = async (sql, values) => {
     const isOfGather = sql.includes('as held') || sql.includes('order by place');
     if (!isOfGather || failures === 8) return read(sql, values);
-    void app.write(async (tx) => app.tasks.ringAfter(tx, CHANGED));
+    void app.write(async (tx) => tx.ring(CHANGED));
     throw ++failures % 2 === 0
       ? new Unavailable('database-away', 'The database is away.')
       : new Error('Connection terminated unexpectedly');

@@ -23,7 +23,8 @@ const MAY_IMPORT: Record<string, string[]> = {
   db: [],
   http: ['db'],
   tasks: ['db', 'http'],
-  users: ['db', 'http', 'tasks'],
+  changes: ['db', 'http'],
+  users: ['db', 'http', 'tasks', 'changes'],
 };
 
 t.test('the rooms of the house import only what is below them', async (t) => {

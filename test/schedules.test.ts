@@ -71,7 +71,7 @@ onEachDatabase('one that cannot fire is passed over, and the others fire', async
   const ids = (await request('GET', '/schedules')).json<{ id: number; name?: string }[]>();
   const [unfit, gone, unknown, good] = ids.filter(({ name }) => name === undefined).map(({ id }) => id);
   await app.write(async (tx) => {
-    app.tasks.ringAfter(tx, 'schedules');
+    tx.ring('schedules');
     await tx.em.execute(`update schedules set kind = 'sleep' where id = ?`, [unfit]);
     await tx.em.execute(`update schedules set time_zone = 'Middle/Earth' where id = ?`, [gone]);
     await tx.em.execute(`update schedules set kind = 'dance' where id = ?`, [unknown]);
@@ -96,7 +96,7 @@ t.test('many replicas that see the same schedule due enqueue it once', async (t)
     await request('POST', '/schedules', { json: { kind: 'tick', cron: '0 0 1 1 *' } });
   const soon = new Date(Date.now() + 300);
   await app.write((tx) => {
-    app.tasks.ringAfter(tx, 'schedules');
+    tx.ring('schedules');
     return tx.em.execute('update schedules set next_run_at = ? where name is null', [soon]);
   });
   for (let id = 1; id <= 5; id++) await settled(app, id);

@@ -11,7 +11,7 @@ const RECONNECT_MS = 500;
 /**
  * Tells that something has happened under a topic, in this process at once, and on the other replicas through
  * PostgreSQL's NOTIFY. A hint only: a lost one costs latency, so whoever waits for it also looks by the clock. It is
- * rung after the commit (`tx.afterCommit`), never in the transaction, where NOTIFY would make the commits wait for
+ * rung after the commit (`tx.ring`), never in the transaction, where NOTIFY would make the commits wait for
  * each other.
  */
 export class Bell {

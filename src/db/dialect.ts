@@ -4,6 +4,9 @@ import type { DialectName } from './url.ts';
  * What the two databases say differently in plain queries.
  */
 
+/** The largest id either database can hold. A larger one is well-formed and belongs to nothing. */
+export const MAX_ID = 2 ** 31 - 1;
+
 /**
  * Dates come back as milliseconds since 1970 on SQLite and as text with an offset on PostgreSQL. With its blank the text
  * is none of ECMAScript's own, and a year before 100 would be taken for one of the last or this century.

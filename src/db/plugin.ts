@@ -2,6 +2,7 @@ import { type AnyEntity, type EntityClass, FlushMode } from '@mikro-orm/core';
 import type { EntityManager } from '@mikro-orm/sql';
 import type { FastifyInstance } from 'fastify';
 import plugin from 'fastify-plugin';
+import { Bell } from './bell.ts';
 import { openMigratedDatabase } from './database.ts';
 import type { Orm } from './orm.ts';
 import { openReader, type Reader } from './reader.ts';
@@ -14,6 +15,8 @@ declare module 'fastify' {
     orm: Orm;
     /** Plain queries outside of any transaction. */
     reader: Reader;
+    /** Rung by `tx.ring` after a commit; heard on every replica. */
+    bell: Bell;
     /** The one door for writes: runs `work` in a transaction, perhaps with others', and settles after the commit. */
     write<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
   }
@@ -35,15 +38,20 @@ export default plugin(
     const database = await openMigratedDatabase({ databaseUrl, poolMax, entities, logger: app.log });
     const { orm } = database;
     const dialect = dialectOf(databaseUrl);
+    const bell = new Bell(databaseUrl, app.log);
     const writes = new WriteQueue(
       () => orm.em.fork({ flushMode: FlushMode.COMMIT }),
       dialect === 'sqlite' ? 1 : WRITERS_AT_ONCE,
+      (topics) => {
+        for (const topic of topics) bell.ring(topic);
+      },
     );
     const forks = new WeakMap<object, EntityManager>();
 
     const reader = await openReader(orm, databaseUrl);
     app.decorate('orm', orm);
     app.decorate('reader', reader);
+    app.decorate('bell', bell);
     app.decorate('write', (work) => writes.run(work));
     app.decorateRequest('em', {
       getter() {
@@ -55,9 +63,11 @@ export default plugin(
         return em;
       },
     });
-    app.addHook('onClose', () => {
+    app.addHook('onReady', async () => bell.start());
+    app.addHook('onClose', async () => {
+      await bell.stop();
       reader.close();
-      return database.close();
+      await database.close();
     });
   },
   { name: 'db' },

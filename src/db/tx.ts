@@ -57,9 +57,16 @@ export interface Tx {
   ): Promise<V>;
   /** To be called when something was written by `em` or in `together`: a refusal after it undoes the transaction. */
   changed(): void;
-  /** Calls `then` once when the transaction is committed, however many ask under this name. It must not throw. */
-  afterCommit(name: string, then: () => void): void;
+  /**
+   * Keeps `item` until every work of the transaction is done; right before the commit `batch` gets all that were kept
+   * under this `name`, in order. For what takes a lock that others wait for.
+   */
+  last<T>(name: string, item: T, batch: (items: readonly T[]) => Promise<void>): void;
+  /** Rings the bell under this topic when the transaction is committed: once, however many ask for it. */
+  ring(topic: string): void;
 }
+
+type LastBatch = (items: readonly unknown[]) => Promise<void>;
 
 /** Another transaction holds a row that this write wants. It has changed nothing yet, and is run again where it may wait. */
 export class RowLocked extends Error {}
@@ -74,7 +81,9 @@ export class SharedTx {
   /** What locked rows are in the database. */
   readonly #written = new WeakMap<object, object>();
   readonly #removed = new WeakSet<object>();
-  readonly #afterCommit = new Map<string, () => void>();
+  readonly #last = new Map<string, { items: unknown[]; batch: LastBatch }>();
+  /** The topics to ring when it is committed. */
+  readonly topics = new Set<string>();
   #active = 0;
   #atBarrier: PromiseWithResolvers<void>[] = [];
 
@@ -113,7 +122,13 @@ export class SharedTx {
       },
       together: (name, key, batch) => this.#together(name, key, batch),
       changed,
-      afterCommit: (name, then) => void this.#afterCommit.set(name, then),
+      last: (name, item, batch) => {
+        changed();
+        const { items } = this.#last.get(name) ?? {};
+        if (items === undefined) this.#last.set(name, { items: [item], batch: batch as LastBatch });
+        else items.push(item);
+      },
+      ring: (topic) => void this.topics.add(topic),
     };
     try {
       return await work(tx);
@@ -123,8 +138,9 @@ export class SharedTx {
     }
   }
 
-  committed(): void {
-    for (const then of this.#afterCommit.values()) then();
+  /** To be called when every work is done, right before the commit. */
+  async finish(): Promise<void> {
+    for (const { items, batch } of this.#last.values()) await batch(items);
   }
 
   #lock<T extends { id: number }>(entity: EntityClass<T>, id: number): Promise<T | undefined> {

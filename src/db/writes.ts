@@ -34,16 +34,22 @@ const DEADLOCK_RETRIES = 3;
 export class WriteQueue {
   readonly #fork: () => EntityManager;
   readonly #parallel: number;
+  readonly #committed: (topics: Iterable<string>) => void;
   readonly #waiting: Job[] = [];
   readonly #patient: Job[] = [];
   #running = 0;
   #runningPatient = 0;
   #scheduled = false;
 
-  /** `parallel`: shared transactions at once. */
-  constructor(fork: () => EntityManager, parallel: number) {
+  /** `parallel`: shared transactions at once. `committed` is told what the works of a transaction want rung. */
+  constructor(
+    fork: () => EntityManager,
+    parallel: number,
+    committed: (topics: Iterable<string>) => void = () => {},
+  ) {
     this.#fork = fork;
     this.#parallel = parallel;
+    this.#committed = committed;
   }
 
   /** Runs `work` in a transaction and settles after the commit. */
@@ -73,7 +79,7 @@ export class WriteQueue {
   async #runTogether(jobs: Job[]): Promise<void> {
     if (jobs.length === 0) return;
     try {
-      const locked = await runTransaction(this.#fork(), jobs, false);
+      const locked = await this.#runTransaction(jobs, false);
       this.#patient.push(...locked);
       this.#schedulePatient();
     } catch (error) {
@@ -108,11 +114,45 @@ export class WriteQueue {
 
   async #runAlone(job: Job, retries = DEADLOCK_RETRIES): Promise<void> {
     try {
-      await runTransaction(this.#fork(), [job], true);
+      await this.#runTransaction([job], true);
     } catch (error) {
       if (retries > 0 && databaseFailure(error) === 'deadlock') return this.#runAlone(job, retries - 1);
       job.reject(error instanceof CommitFailed ? error.refusal : error);
     }
+  }
+
+  /**
+   * Runs the works in one transaction, settles those that are done or refused after its commit, and gives back those that
+   * want a row which another transaction holds.
+   * @throws whatever a work or the database threw; then nothing was kept, and no job was settled
+   */
+  async #runTransaction(jobs: Job[], mayWait: boolean): Promise<Job[]> {
+    const em = this.#fork();
+    await em.begin();
+    const locked: Job[] = [];
+    const shared = new SharedTx(em, mayWait);
+    let settle: (() => void)[];
+    try {
+      const results = await Promise.allSettled(jobs.map((job) => runJob(shared, job, locked)));
+      settle = results.map((result) => {
+        if (result.status === 'rejected') throw result.reason;
+        return result.value;
+      });
+      await shared.finish();
+    } catch (error) {
+      await em.rollback().catch(() => {}); // the connection is gone, and the transaction with it
+      throw error;
+    }
+    try {
+      em.clear(); // an empty unit of work makes the flush inside commit() free
+      await em.commit();
+    } catch (error) {
+      await em.rollback().catch(() => {});
+      throw new CommitFailed(error);
+    }
+    for (const one of settle) one();
+    this.#committed(shared.topics);
+    return locked;
   }
 }
 
@@ -140,38 +180,6 @@ class CommitFailed extends Error {
     );
     this.refusal.cause = cause;
   }
-}
-
-/**
- * Runs the works in one transaction, settles those that are done or refused after its commit, and gives back those that
- * want a row which another transaction holds.
- * @throws whatever a work or the database threw; then nothing was kept, and no job was settled
- */
-async function runTransaction(em: EntityManager, jobs: Job[], mayWait: boolean): Promise<Job[]> {
-  await em.begin();
-  const locked: Job[] = [];
-  const shared = new SharedTx(em, mayWait);
-  let settle: (() => void)[];
-  try {
-    const results = await Promise.allSettled(jobs.map((job) => runJob(shared, job, locked)));
-    settle = results.map((result) => {
-      if (result.status === 'rejected') throw result.reason;
-      return result.value;
-    });
-  } catch (error) {
-    await em.rollback().catch(() => {}); // the connection is gone, and the transaction with it
-    throw error;
-  }
-  try {
-    em.clear(); // an empty unit of work makes the flush inside commit() free
-    await em.commit();
-  } catch (error) {
-    await em.rollback().catch(() => {});
-    throw new CommitFailed(error);
-  }
-  for (const one of settle) one();
-  shared.committed();
-  return locked;
 }
 
 /** Gives what is to be done after the commit: a refusal that changed nothing is kept for then, too. */

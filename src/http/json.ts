@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import type { FastifyReply } from 'fastify';
 import { type ParseErrorCode, printParseErrorCode, visit } from 'jsonc-parser';
 import { type Fault, Malformed } from '../errors.ts';
 
@@ -128,3 +129,8 @@ const PARSE_ERRORS: Record<string, string> = {
   InvalidEscapeCharacter: 'the string that begins here has an unknown escape',
   InvalidCharacter: 'the string that begins here has a control character that is not escaped',
 };
+
+/** Answers with what is JSON already. */
+export function sendJson(reply: FastifyReply, json: string) {
+  return reply.type('application/json; charset=utf-8').send(json as never);
+}

@@ -11,6 +11,10 @@ declare module 'fastify' {
 
 export const TAGS = {
   users: { name: 'Users', description: 'Create, look up, list, change and delete people.' },
+  changes: {
+    name: 'Changes',
+    description: 'Every change of a user, once and in order: to be read, followed live and gone back to.',
+  },
   tasks: {
     name: 'Tasks',
     description: 'Long work that runs beside the requests, and what has become of it.',

@@ -4,6 +4,7 @@ import { databaseFailure } from '../db/failures.ts';
 import {
   Conflict,
   type Fault,
+  Gone,
   Invalid,
   Malformed,
   NotFound,
@@ -97,6 +98,7 @@ const STATUS_OF = new Map<unknown, number>([
   [Malformed, 400],
   [NotFound, 404],
   [Conflict, 409],
+  [Gone, 410],
   [PreconditionFailed, 412],
   [UnsupportedMediaType, 415],
   [Invalid, 422],

@@ -96,6 +96,7 @@ const DESCRIPTIONS: Record<number, string> = {
   400: 'Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor',
   404: 'Nothing is there',
   409: 'The present state does not allow it',
+  410: 'It was there, and is not kept any more',
   412: 'A precondition does not hold',
   413: 'The body is too large',
   414: 'A part of the path is too long',

@@ -1,8 +1,8 @@
 import { Readable } from 'node:stream';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setTimeout as wait } from 'node:timers/promises';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 
-/** One event of a stream (HTML §9.2). `data` is sent as JSON. */
+/** One event of a stream (HTML §9.2). `data` is sent as JSON; a string is JSON already. */
 export interface StreamEvent {
   event: string;
   id?: string;
@@ -10,7 +10,9 @@ export interface StreamEvent {
 }
 
 /** Proxies and `connectionTimeout` cut what is silent for longer. */
-const HEARTBEAT_MS = 15_000;
+export const HEARTBEAT_MS = 15_000;
+/** A client that has taken nothing for so long is cut. */
+export const STALLED_MS = 15_000;
 
 export const EVENT_STREAM = 'text/event-stream';
 
@@ -18,43 +20,81 @@ export function wantsEvents({ headers }: FastifyRequest): boolean {
   return (headers.accept ?? '').split(',').some((one) => one.split(';')[0]?.trim() === EVENT_STREAM);
 }
 
+/** JSON has no line ends, so the data is one line. */
+export function eventFrame({ event, id, data }: StreamEvent): string {
+  const json = typeof data === 'string' ? data : JSON.stringify(data);
+  return `${id === undefined ? '' : `id: ${id}\n`}event: ${event}\ndata: ${json}\n\n`;
+}
+
+/** An open answer to which events are written. */
+export interface EventSink {
+  readonly closed: boolean;
+  /** Whether all that was written has left the process. Who writes when it has not, buffers. */
+  readonly taken: boolean;
+  write(frames: string): void;
+  /** Waits until all is taken, `ms` at most, and says whether it was. */
+  whenTaken(ms: number): Promise<boolean>;
+  /** The regular end. */
+  end(): void;
+  /** Breaks the connection off. */
+  cut(): void;
+}
+
+/** Begins to answer with events. `signal` (of `app.whileOpen`) ends it. */
+export function openEvents(reply: FastifyReply, signal: AbortSignal): EventSink {
+  const stream = new Readable({ read() {}, highWaterMark: 16_384 });
+  const { raw } = reply;
+  const sink: EventSink = {
+    get closed() {
+      return signal.aborted || stream.destroyed;
+    },
+    get taken() {
+      return stream.readableLength === 0 && raw.writableLength === 0;
+    },
+    write(frames) {
+      if (!sink.closed && frames !== '') stream.push(frames);
+    },
+    async whenTaken(ms) {
+      const until = performance.now() + ms;
+      for (let pause = 0; !sink.taken; pause = 5) {
+        if (sink.closed || performance.now() > until) return false;
+        await wait(pause);
+      }
+      return true;
+    },
+    end: () => void (stream.destroyed || stream.push(null)),
+    cut: () => void raw.destroy(),
+  };
+  if (signal.aborted) sink.end();
+  else signal.addEventListener('abort', sink.end, { once: true });
+  reply
+    .type(EVENT_STREAM)
+    .header('cache-control', 'no-store')
+    .header('x-accel-buffering', 'no') // nginx would keep events back until it has a page of them
+    .send(stream as never);
+  return sink;
+}
+
 /**
- * Answers with events until there are no more, or `signal` (of `app.whileOpen`) is aborted. The iterator has to end
- * when it is. No event is asked for before the client has taken the one before.
+ * Answers with events until there are no more, or `signal` is aborted: the iterator has to end then. No event is asked
+ * for before the client has taken the one before.
  */
 export function sendEvents(
   reply: FastifyReply,
   events: AsyncIterable<StreamEvent>,
   signal: AbortSignal,
 ): FastifyReply {
-  return reply
-    .type(EVENT_STREAM)
-    .header('cache-control', 'no-store')
-    .header('x-accel-buffering', 'no') // nginx would keep events back until it has a page of them
-    .send(Readable.from(frames(events, signal), { objectMode: false, highWaterMark: 16_384 }) as never);
-}
-
-async function* frames(events: AsyncIterable<StreamEvent>, signal: AbortSignal): AsyncGenerator<string> {
-  const iterator = events[Symbol.asyncIterator]();
-  let next = iterator.next();
-  for (;;) {
-    const timer = new AbortController();
-    const beat = sleep(HEARTBEAT_MS, 'beat' as const, { signal: timer.signal }).catch(() => 'beat' as const);
-    const result = await Promise.race([next, beat]);
-    timer.abort();
-    if (result === 'beat') {
-      if (signal.aborted) return;
-      yield ': still here\n\n';
-      continue;
+  const sink = openEvents(reply, signal);
+  const heartbeat = setInterval(() => sink.taken && sink.write(': still here\n\n'), HEARTBEAT_MS);
+  const send = async () => {
+    for await (const event of events) {
+      sink.write(eventFrame(event));
+      if (!(await sink.whenTaken(STALLED_MS))) return sink.cut();
     }
-    if (result.done) return;
-    yield frame(result.value);
-    if (signal.aborted) return;
-    next = iterator.next();
-  }
-}
-
-/** JSON has no line ends, so the data is one line. */
-function frame({ event, id, data }: StreamEvent): string {
-  return `${id === undefined ? '' : `id: ${id}\n`}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
+    sink.end();
+  };
+  send()
+    .catch(() => sink.cut())
+    .finally(() => clearInterval(heartbeat));
+  return reply;
 }

@@ -1,11 +1,12 @@
 import type { EntityManager } from '@mikro-orm/sql';
+import { MAX_ID } from '../db/dialect.ts';
 import { listed } from '../db/given.ts';
 import { dialectOf, execute } from '../db/statement.ts';
 import { now } from '../db/time.ts';
 import type { Tx } from '../db/tx.ts';
 import { Conflict, NotFound } from '../errors.ts';
 import type { TaskState } from './task.entity.ts';
-import { isFinished, MAX_ID, TASK_COLUMNS, type TaskRow, type TaskView, taskView } from './view.ts';
+import { isFinished, TASK_COLUMNS, type TaskRow, type TaskView, taskView } from './view.ts';
 
 /** What is done to a task from outside. */
 

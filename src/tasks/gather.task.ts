@@ -106,21 +106,21 @@ async function beget({ id, input, save, tasks }: TaskContext<GatherInput>): Prom
     }));
     await insertChildren(tx.em, id, children);
     await releaseChildren(tx.em, id, input.concurrency ?? MOST_TASKS);
-    tasks.ringAfter(tx, QUEUED);
+    tx.ring(QUEUED);
     return { begotten: children.length };
   });
 }
 
 /** Lets as many go as have ended, and after a retry those that are to run again. */
 async function release(
-  { id, input: { concurrency = MOST_TASKS }, write, tasks }: TaskContext<GatherInput>,
+  { id, input: { concurrency = MOST_TASKS }, write }: TaskContext<GatherInput>,
   { total, finished, held }: Tally,
 ): Promise<void> {
   const onTheirWay = total - finished - held;
   if (held === 0 || onTheirWay >= concurrency) return;
   await write(async (tx) => {
     await releaseChildren(tx.em, id, concurrency);
-    tasks.ringAfter(tx, QUEUED);
+    tx.ring(QUEUED);
   });
 }
 
@@ -128,7 +128,7 @@ async function release(
 async function failFast({ id, write, tasks }: TaskContext<GatherInput>): Promise<never> {
   await write(async (tx) => {
     await cancelDescendants(tx.em, [id]);
-    for (const topic of [CANCEL, CHANGED]) tasks.ringAfter(tx, topic);
+    for (const topic of [CANCEL, CHANGED]) tx.ring(topic);
   });
   const ends = await childrenEnds(tasks.reader, id);
   const failed = ends.find(({ state }) => state === 'failed') ?? ends.find(isCancelled);

@@ -1,6 +1,5 @@
 import type { FastifyInstance } from 'fastify';
 import plugin from 'fastify-plugin';
-import { Bell } from '../db/bell.ts';
 import { Invalid } from '../errors.ts';
 import { valueChecker } from '../http/validation.ts';
 import { kindSchemas } from './kind-schemas.ts';
@@ -18,7 +17,6 @@ declare module 'fastify' {
 }
 
 interface Options {
-  databaseUrl: string;
   kinds: readonly TaskKind[];
   formats: Record<string, (value: string) => boolean>;
   /** The schedules that are built in. */
@@ -31,10 +29,9 @@ interface Options {
 
 /** The background runs from the moment the service is ready until it closes. */
 export default plugin(
-  async (app: FastifyInstance, { databaseUrl, kinds, schedules, formats, ...options }: Options) => {
-    const { reader, log } = app;
+  async (app: FastifyInstance, { kinds, schedules, formats, ...options }: Options) => {
+    const { bell, reader, log } = app;
     const write = app.write;
-    const bell = new Bell(databaseUrl, log);
     const watch = new Watch(reader, bell);
     // A kind's own input is looked at as it stands; what it refers to is the union of all kinds.
     const check = valueChecker(formats, kindSchemas(kinds));
@@ -47,13 +44,12 @@ export default plugin(
           : new Invalid('invalid-body', 'The body breaks the rules listed in errors.', faults);
       };
     };
-    const queue = new TaskQueue(kinds, compile, { bell, reader, watch });
+    const queue = new TaskQueue(kinds, compile, { reader, watch });
     const runner = new TaskRunner({ ...options, queue, write, bell, log });
     const scheduler = new Scheduler({ queue, write, bell, log, builtIn: schedules });
 
     app.decorate('tasks', queue);
     app.addHook('onReady', async () => {
-      bell.start();
       runner.start();
       await scheduler.start();
     });
@@ -63,7 +59,6 @@ export default plugin(
       await scheduler.stop();
       await runner.stop();
       watch.stop();
-      await bell.stop();
     });
   },
   { name: 'tasks', dependencies: ['db'] },

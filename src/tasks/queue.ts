@@ -1,4 +1,3 @@
-import type { Bell } from '../db/bell.ts';
 import type { Reader } from '../db/reader.ts';
 import type { Tx } from '../db/tx.ts';
 import { Invalid } from '../errors.ts';
@@ -23,17 +22,15 @@ type Check = (input: unknown) => Invalid | undefined;
 /** What features and task functions do with tasks. The runner is its other end. */
 export class TaskQueue {
   readonly #kinds: ReadonlyMap<string, { kind: TaskKind; check: Check }>;
-  readonly #bell: Bell;
   readonly reader: Reader;
   readonly watch: Watch;
 
   constructor(
     kinds: readonly TaskKind[],
     compile: (kind: TaskKind) => Check,
-    { bell, reader, watch }: { bell: Bell; reader: Reader; watch: Watch },
+    { reader, watch }: { reader: Reader; watch: Watch },
   ) {
     this.#kinds = new Map(kinds.map((kind) => [kind.kind, { kind, check: compile(kind) }]));
-    this.#bell = bell;
     this.reader = reader;
     this.watch = watch;
   }
@@ -60,7 +57,7 @@ export class TaskQueue {
       kind: found.kind,
       input,
     });
-    this.ringAfter(tx, task.state === 'scheduled' ? SCHEDULED : QUEUED);
+    tx.ring(task.state === 'scheduled' ? SCHEDULED : QUEUED);
     return task;
   }
 
@@ -75,10 +72,6 @@ export class TaskQueue {
   check(kind: string, input: unknown): void {
     const refusal = this.#kinds.get(kind)?.check(input);
     if (refusal !== undefined) throw refusal;
-  }
-
-  ringAfter(tx: Tx, topic: string): void {
-    tx.afterCommit(topic, () => this.#bell.ring(topic));
   }
 }
 

@@ -135,7 +135,7 @@ const schedules: FastifyPluginAsyncTypebox = async (app) => {
       const answer = await app.write((tx) =>
         onceForKey(tx, request, async () => {
           const schedule = await createSchedule(tx, app.tasks, { ...rest, input, timeZone });
-          app.tasks.ringAfter(tx, SCHEDULES);
+          tx.ring(SCHEDULES);
           return { status: 201, headers: { location: `/schedules/${schedule.id}` }, body: schedule };
         }),
       );

@@ -1,5 +1,5 @@
 import type { EntityManager } from '@mikro-orm/sql';
-import { toDate } from '../db/dialect.ts';
+import { MAX_ID, toDate } from '../db/dialect.ts';
 import type { Reader } from '../db/reader.ts';
 import { dialectOf, execute } from '../db/statement.ts';
 import { now as databaseNow, msUntil } from '../db/time.ts';
@@ -7,7 +7,6 @@ import type { Tx } from '../db/tx.ts';
 import { Conflict, NotFound, Refusal } from '../errors.ts';
 import { nextRun } from './cron.ts';
 import type { TaskQueue } from './queue.ts';
-import { MAX_ID } from './view.ts';
 
 export interface NewSchedule {
   kind: string;

@@ -169,8 +169,8 @@ const tasks: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request, reply) => {
       const task = await app.write((tx) => {
-        app.tasks.ringAfter(tx, CANCEL);
-        app.tasks.ringAfter(tx, CHANGED);
+        tx.ring(CANCEL);
+        tx.ring(CHANGED);
         return cancelTask(tx, request.params.id);
       });
       return reply.code(202).send(task);
@@ -199,8 +199,8 @@ const tasks: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request, reply) => {
       const task = await app.write((tx) => {
-        app.tasks.ringAfter(tx, QUEUED);
-        app.tasks.ringAfter(tx, CHANGED);
+        tx.ring(QUEUED);
+        tx.ring(CHANGED);
         return retryTask(tx, request.params.id);
       });
       return reply.code(202).send(task);

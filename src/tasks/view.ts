@@ -1,9 +1,6 @@
 import { toDate } from '../db/dialect.ts';
 import type { TaskError, TaskProgress, TaskState } from './task.entity.ts';
 
-/** The largest id either database can hold. A larger one is well-formed and belongs to nothing. */
-export const MAX_ID = 2 ** 31 - 1;
-
 /** A task as it is shown. */
 export interface TaskView {
   id: number;

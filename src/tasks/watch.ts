@@ -1,10 +1,10 @@
 import DataLoader from 'dataloader';
 import type { Bell } from '../db/bell.ts';
-import { isAmong } from '../db/dialect.ts';
+import { isAmong, MAX_ID } from '../db/dialect.ts';
 import type { Reader } from '../db/reader.ts';
 import { type Tally, tallyChildren } from './children.ts';
 import { CHANGED } from './topics.ts';
-import { LISTED_COLUMNS, MAX_ID, TASK_COLUMNS, type TaskRow, type TaskView, taskView } from './view.ts';
+import { LISTED_COLUMNS, TASK_COLUMNS, type TaskRow, type TaskView, taskView } from './view.ts';
 
 /** Behind the bell: how long a change may go unnoticed when nobody rang, or nobody heard it. */
 const LOOK_MS = 1000;

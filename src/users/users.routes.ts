@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox, TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
-import type { FastifyReply } from 'fastify';
+import { positionHeader } from '../changes/changes.schemas.ts';
+import { positionGone } from '../changes/log.ts';
 import {
   ConditionalHeaders,
   etagHeader,
@@ -17,16 +18,20 @@ import {
   onceForKey,
   sendAnswer,
 } from '../http/idempotency.ts';
+import { sendJson } from '../http/json.ts';
 import { TAGS } from '../http/openapi.ts';
 import { badCursor, linkHeader, linkNext } from '../http/paging.ts';
 import { acceptPatch, invalidBody, invalidJson, invalidParameter, problems } from '../http/problems.ts';
 import { locationHeader, ref } from '../http/schemas.ts';
 import { listUsers } from './list.ts';
+import { At, findUserThen, invalidMoment } from './then.ts';
 import { userJson } from './user-json.ts';
 import { exampleUser, ListUsersQuery, NewUser, User, UserId, UserPatch } from './users.schemas.ts';
 import { createUser, deleteUser, emailTaken, updateUser, userNotFound } from './users.ts';
 
 const UserParams = { type: 'object', required: ['id'], properties: { id: UserId } } as const;
+
+const AtQuery = { type: 'object', properties: { at: At }, additionalProperties: false } as const;
 
 const MERGE_PATCH = 'application/merge-patch+json';
 const PATCH_TYPES = [MERGE_PATCH, 'application/json'];
@@ -91,11 +96,17 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
         summary: 'List users, page by page',
         description:
           'Follow the `Link` header until there is none. A user that is there throughout is seen exactly once, ' +
-          'whatever is created, changed or deleted meanwhile. This is also the tutorial’s `GET /users`.',
+          'whatever is created, changed or deleted meanwhile. Who then follows `GET /changes` from the ' +
+          '`Muster-Position` of the first page has missed nothing. This is also the tutorial’s `GET /users`.',
         tags: [TAGS.users.name],
         querystring: ListUsersQuery,
         response: {
-          200: { type: 'array', items: ref(User), description: 'One page', headers: linkHeader },
+          200: {
+            type: 'array',
+            items: ref(User),
+            description: 'One page',
+            headers: { ...linkHeader, ...positionHeader },
+          },
           ...problems(
             invalidParameter('query', '#/limit', 'must be <= 1000'),
             badCursor('belongs to a list with another sort or filter'),
@@ -104,6 +115,7 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request, reply) => {
+      reply.header('muster-position', await app.position());
       const { rows, next } = await listUsers(app.reader, request.query);
       if (next !== undefined) linkNext(request, reply, next);
       return sendJson(reply, `[${rows.map(userJson).join(',')}]`);
@@ -117,9 +129,11 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
         operationId: 'getUser',
         summary: 'Look up a user',
         description:
-          'With the `ETag` of an earlier answer in `If-None-Match`, a user who has not changed is a 304.',
+          'As they are now, or as they were. With the `ETag` of an earlier answer in `If-None-Match`, a user who has not ' +
+          'changed is a 304.',
         tags: [TAGS.users.name],
         params: UserParams,
+        querystring: AtQuery,
         headers: ConditionalHeaders,
         response: {
           200: { ...ref(User), description: 'The user', headers: etagHeader },
@@ -128,17 +142,25 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
             description: 'Still as in the answer whose `ETag` the request names in `If-None-Match`; no body',
             headers: etagHeader,
           },
-          ...problems(...refusedId, refusedVersion, { status: 412, headers: etagHeader }),
+          ...problems(
+            ...refusedId,
+            invalidMoment(),
+            positionGone({ keptAfter: 1000, head: 2000 }),
+            refusedVersion,
+            { status: 412, headers: etagHeader },
+          ),
         },
       },
     },
     async (request, reply) => {
       const preconditions = readPreconditions(request);
-      const row = await app.getUser(request.params.id);
-      const etag = etagOf(row);
+      const { id } = request.params;
+      const { at } = request.query;
+      const user = at === undefined ? await app.getUser(id) : await findUserThen(app.reader, id, at);
+      const etag = etagOf(user);
       reply.header('etag', etag);
       if (isNotModified(preconditions, etag)) return reply.code(304).send(undefined as never);
-      return sendJson(reply, userJson(row));
+      return sendJson(reply, 'json' in user ? user.json : userJson(user));
     },
   );
 
@@ -218,10 +240,5 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
     );
   });
 };
-
-/** What is JSON already. */
-function sendJson(reply: FastifyReply, json: string) {
-  return reply.type('application/json; charset=utf-8').send(json as never);
-}
 
 export default users;

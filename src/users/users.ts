@@ -1,4 +1,6 @@
-import { isAmong } from '../db/dialect.ts';
+import type { ChangeType } from '../changes/change.entity.ts';
+import { recordChange } from '../changes/record.ts';
+import { isAmong, MAX_ID } from '../db/dialect.ts';
 import type { Reader } from '../db/reader.ts';
 import type { Tx } from '../db/tx.ts';
 import { Conflict, Invalid, NotFound } from '../errors.ts';
@@ -15,6 +17,12 @@ import {
   type User as UserView,
 } from './users.schemas.ts';
 
+/** Who asks for a write; null when nobody had to say so. */
+export type Actor = string | null;
+
+/** What can change about a user. */
+const FIELDS = ['name', 'email', 'attributes'] as const;
+
 /** The users with these ids, in their order; undefined where there is none. One plain query: no entity is built. */
 export async function findUsers(reader: Reader, ids: readonly number[]): Promise<(UserRow | undefined)[]> {
   const possible = ids.filter((id) => id <= MAX_ID);
@@ -30,7 +38,7 @@ export async function findUsers(reader: Reader, ids: readonly number[]): Promise
  * Creates a user from a body that fits `NewUser`.
  * @throws {Conflict} `email-taken`
  */
-export async function createUser(tx: Tx, input: NewUser): Promise<UserView> {
+export async function createUser(tx: Tx, input: NewUser, actor: Actor = null): Promise<UserView> {
   const now = new Date();
   const user = {
     name: input.name,
@@ -42,7 +50,9 @@ export async function createUser(tx: Tx, input: NewUser): Promise<UserView> {
   };
   const id = await tx.insert(User, 'emailKey', { ...user, ...keysOf(input) });
   if (id === undefined) throw emailTaken();
-  return viewOf({ id, ...user });
+  const view = viewOf({ id, ...user });
+  record(tx, 'user.created', view, view, FIELDS, actor, now);
+  return view;
 }
 
 /**
@@ -54,6 +64,7 @@ export async function updateUser(
   id: number,
   patch: UserPatch,
   preconditions: Preconditions = {},
+  actor: Actor = null,
 ): Promise<UserView> {
   const owner =
     patch.email === undefined ? undefined : await tx.findId(User, 'emailKey', emailKey(patch.email));
@@ -65,32 +76,47 @@ export async function updateUser(
   const merged = mergePatch(present, patch) as Partial<typeof present>;
   const next = { ...present, ...merged, attributes: merged.attributes ?? {} };
   requireAttributesFit(next.attributes);
-  if (JSON.stringify(next) === JSON.stringify(present)) return viewOf(user);
-  Object.assign(user, next, keysOf(next), {
-    version: user.version + 1,
-    updatedAt: new Date(),
-  });
+  const changed = FIELDS.filter((field) => JSON.stringify(next[field]) !== JSON.stringify(present[field]));
+  if (changed.length === 0) return viewOf(user);
+  const updatedAt = new Date();
+  Object.assign(user, next, keysOf(next), { version: user.version + 1, updatedAt });
   // What this write made of the user: another in the same transaction may change it again before the flush.
   const view = viewOf(user);
   tx.save(User, user);
+  record(tx, 'user.updated', view, view, changed, actor, updatedAt);
   await flushUsers(tx);
   return view;
 }
 
 /** @throws {NotFound} | {PreconditionFailed} */
-export async function deleteUser(tx: Tx, id: number, preconditions: Preconditions = {}): Promise<void> {
+export async function deleteUser(
+  tx: Tx,
+  id: number,
+  preconditions: Preconditions = {},
+  actor: Actor = null,
+): Promise<void> {
   const user = presentUser(tx, await lockUser(tx, id), id);
   requirePreconditions(preconditions, etagOf(user));
   tx.remove(User, user);
+  record(tx, 'user.deleted', { id, version: user.version + 1 }, null, FIELDS, actor, new Date());
   await tx.flush();
+}
+
+function record(
+  tx: Tx,
+  type: ChangeType,
+  { id, version }: { id: number; version: number },
+  user: UserView | null,
+  changedFields: readonly string[],
+  actor: Actor,
+  at: Date,
+): void {
+  recordChange(tx, { type, userId: id, version, user, changedFields, actor, at });
 }
 
 export function userNotFound(id: number): NotFound {
   return new NotFound('user-not-found', `There is no user ${id}.`);
 }
-
-/** The largest id either database can hold. A larger one is well-formed and belongs to nobody. */
-const MAX_ID = 2 ** 31 - 1;
 
 function lockUser(tx: Tx, id: number): Promise<User | undefined> {
   return id <= MAX_ID ? tx.lock(User, id) : Promise.resolve(undefined);

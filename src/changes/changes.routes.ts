@@ -1,0 +1,67 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { sendJson } from '../http/json.ts';
+import { TAGS } from '../http/openapi.ts';
+import { linkHeader, linkNext } from '../http/paging.ts';
+import { invalidParameter, problems } from '../http/problems.ts';
+import { ref } from '../http/schemas.ts';
+import { EVENT_STREAM, openEvents, wantsEvents } from '../http/sse.ts';
+import type { ChangeType } from './change.entity.ts';
+import { Change, ChangeEvents, FollowHeaders, ListChangesQuery, positionHeader } from './changes.schemas.ts';
+import { changeJson, positionGone, readChanges, requireKept } from './log.ts';
+
+const changes: FastifyPluginAsyncTypebox = async (app) => {
+  for (const schema of [Change, ChangeEvents]) app.addSchema(schema);
+
+  app.get(
+    '/changes',
+    {
+      schema: {
+        operationId: 'listChanges',
+        summary: 'Read the log of changes, or follow it',
+        description:
+          'Oldest first. A page says in `Muster-Position` up to where it has read: ask again after it, even when the page ' +
+          'was empty. With `Accept: text/event-stream` the changes arrive as they are made; `Last-Event-ID` goes on where ' +
+          'a stream broke off, and nothing is missed. To begin, read `GET /users` and follow from its `Muster-Position`.',
+        tags: [TAGS.changes.name],
+        querystring: ListChangesQuery,
+        headers: FollowHeaders,
+        response: {
+          200: {
+            description: 'One page, or the changes as they are made',
+            headers: { ...positionHeader, ...linkHeader },
+            content: {
+              'application/json': { schema: { type: 'array', items: ref(Change) } },
+              [EVENT_STREAM]: { schema: ref(ChangeEvents) },
+            },
+          },
+          ...problems(
+            invalidParameter('query', '#/limit', 'must be <= 1000'),
+            positionGone({ keptAfter: 1000, head: 2000 }),
+          ),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { limit } = request.query;
+      const types = request.query.types?.split(',') as ChangeType[] | undefined;
+      if (wantsEvents(request)) {
+        const last = request.headers['last-event-id'];
+        const from = last === undefined ? request.query.after : Number(last);
+        if (from !== undefined) await requireKept(app.reader, from);
+        const position = from ?? (await app.position());
+        reply.header('muster-position', position);
+        const sink = openEvents(reply, app.whileOpen(reply));
+        app.feed.follow(sink, position, types);
+        return reply;
+      }
+      const { after = 0 } = request.query;
+      await requireKept(app.reader, after);
+      const page = await readChanges(app.reader, after, limit, types);
+      reply.header('muster-position', page.upTo);
+      if (page.upTo < page.head) linkNext(request, reply, String(page.upTo));
+      return sendJson(reply, `[${page.changes.map(changeJson).join(',')}]`);
+    },
+  );
+};
+
+export default changes;

@@ -1,0 +1,175 @@
+import { setImmediate as turn, setTimeout as wait } from 'node:timers/promises';
+import type { FastifyBaseLogger } from 'fastify';
+import type { Bell } from '../db/bell.ts';
+import type { Reader } from '../db/reader.ts';
+import { type EventSink, eventFrame, HEARTBEAT_MS, STALLED_MS } from '../http/sse.ts';
+import type { ChangeType } from './change.entity.ts';
+import { readChanges } from './log.ts';
+import { CHANGES } from './record.ts';
+import { changeFrame, Ring } from './ring.ts';
+
+/** Streams that are served without a pause: about 1 ms, after which requests have their turn. */
+const SLICE = 64;
+/** Behind the bell: how long a change may go unseen when nobody heard it. Heartbeats are due at this pace, too. */
+const LOOK_MS = 1000;
+/** Between two rounds at least; and as long as the last round took, so that streams never take more than half the time. */
+const LEAST_REST_MS = 10;
+/** Streams that read what they have missed, each on its own, from the database. */
+const CATCH_UPS_AT_ONCE = 4;
+const CATCH_UP_CHANGES = 200;
+
+interface Follower {
+  sink: EventSink;
+  /** All up to here has been given to it. */
+  position: number;
+  types: readonly ChangeType[] | undefined;
+  givenAt: number;
+}
+
+/**
+ * The live feed. One reader for the whole process keeps the newest changes at hand (see `Ring`), and in rounds gives
+ * every stream what it has not had, in one piece. A stream that is further behind reads pages from the database until
+ * it is near enough. Nothing is buffered for a client: who has not taken the last piece gets no other.
+ */
+export class Feed {
+  readonly #reader: Reader;
+  readonly #log: FastifyBaseLogger;
+  readonly #off: () => void;
+  readonly #live = new Set<Follower>();
+  readonly #behind: Follower[] = [];
+  #catchUps = 0;
+  /** Undefined while nobody follows. */
+  #ring: Ring | undefined;
+  #running: Promise<void> | undefined;
+  #isNews = false;
+  #wake: () => void = () => {};
+  #open = true;
+
+  constructor(reader: Reader, bell: Bell, log: FastifyBaseLogger) {
+    this.#reader = reader;
+    this.#log = log;
+    this.#off = bell.on(CHANGES, () => this.#news());
+  }
+
+  /** Gives `sink` all changes after `position`, of these types or of all, until it is closed. */
+  follow(sink: EventSink, position: number, types?: readonly ChangeType[]): void {
+    sink.write(`retry: 1000\n${eventFrame({ event: 'position', id: String(position), data: { position } })}`);
+    this.#behind.push({ sink, position, types, givenAt: performance.now() });
+    this.#running ??= this.#run();
+    this.#startCatchUps();
+  }
+
+  async stop(): Promise<void> {
+    this.#open = false;
+    this.#off();
+    this.#wake();
+    await this.#running;
+  }
+
+  #news(): void {
+    this.#isNews = true;
+    this.#wake();
+  }
+
+  async #run(): Promise<void> {
+    while (this.#open && this.#live.size + this.#behind.length + this.#catchUps > 0) {
+      const began = performance.now();
+      this.#isNews = false;
+      try {
+        this.#ring ??= await Ring.open(this.#reader);
+        if (await this.#ring.read()) this.#isNews = true;
+        this.#startCatchUps();
+        await this.#round(this.#ring);
+      } catch (error) {
+        this.#log.warn({ err: error }, 'the feed waits for the database');
+      }
+      await wait(Math.max(LEAST_REST_MS, performance.now() - began));
+      if (!this.#isNews && this.#open) await this.#newsOrTime();
+    }
+    this.#ring = undefined;
+    this.#running = undefined;
+  }
+
+  #newsOrTime(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, LOOK_MS);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  async #round(ring: Ring): Promise<void> {
+    let served = 0;
+    for (const follower of this.#live) {
+      this.#serve(follower, ring);
+      if (++served % SLICE === 0) await turn();
+      if (!this.#open) return;
+    }
+  }
+
+  #serve(follower: Follower, ring: Ring): void {
+    const { sink, position, types } = follower;
+    const silentMs = performance.now() - follower.givenAt;
+    if (sink.closed) {
+      this.#live.delete(follower);
+    } else if (!sink.taken) {
+      if (silentMs > STALLED_MS) this.#cut(follower);
+    } else if (position < ring.start) {
+      this.#live.delete(follower);
+      this.#behind.push(follower);
+      this.#startCatchUps();
+    } else {
+      const { text, upTo } =
+        position < ring.head ? ring.after(position, types) : { text: '', upTo: position };
+      follower.position = upTo;
+      if (upTo < ring.head) this.#isNews = true;
+      if (text !== '') this.#give(follower, text);
+      else if (silentMs > HEARTBEAT_MS) this.#give(follower, `: still here\nid: ${upTo}\n\n`);
+    }
+  }
+
+  #give(follower: Follower, text: string): void {
+    follower.givenAt = performance.now();
+    follower.sink.write(text);
+  }
+
+  /** It comes back with its last position, and has lost nothing. */
+  #cut(follower: Follower): void {
+    this.#log.debug({ position: follower.position }, 'a stream that nobody reads was cut');
+    this.#live.delete(follower);
+    follower.sink.cut();
+  }
+
+  #startCatchUps(): void {
+    while (this.#ring !== undefined && this.#catchUps < CATCH_UPS_AT_ONCE) {
+      const follower = this.#behind.shift();
+      if (follower === undefined) return;
+      this.#catchUps++;
+      this.#catchUp(follower, this.#ring).finally(() => {
+        this.#catchUps--;
+        this.#startCatchUps();
+      });
+    }
+  }
+
+  /** From the database, until the ring has all that is missing. */
+  async #catchUp(follower: Follower, ring: Ring): Promise<void> {
+    const { sink, types } = follower;
+    try {
+      while (follower.position < ring.start) {
+        if (sink.closed || !this.#open) return;
+        const page = await readChanges(this.#reader, follower.position, CATCH_UP_CHANGES, types);
+        follower.position = page.upTo;
+        this.#give(follower, page.changes.map(changeFrame).join(''));
+        if (!(await sink.whenTaken(STALLED_MS))) return this.#cut(follower);
+      }
+      this.#live.add(follower);
+      this.#news();
+    } catch (error) {
+      this.#log.warn({ err: error }, 'a stream was cut, because what it has missed cannot be read');
+      this.#cut(follower);
+    }
+  }
+}

@@ -1,0 +1,112 @@
+import type { EntityManager } from '@mikro-orm/sql';
+import { isAmong, toRfc3339 } from '../db/dialect.ts';
+import type { Reader } from '../db/reader.ts';
+import { execute } from '../db/statement.ts';
+import { Gone } from '../errors.ts';
+import type { ChangeType } from './change.entity.ts';
+
+/** A row of `changes` as a plain query gives it. JSON is text; PostgreSQL's driver gives a bigint as text. */
+export interface ChangeRow {
+  position: number | string;
+  type: ChangeType;
+  user_id: number;
+  version: number;
+  state: string | null;
+  changed_fields: string;
+  actor: string | null;
+  at: unknown;
+}
+
+export const CHANGE_COLUMNS =
+  'position, type, user_id, version, cast(state as text) as state, ' +
+  'cast(changed_fields as text) as changed_fields, actor, at';
+
+/** A change as the schema `Change` shows it. The user is put through as it was stored. */
+export function changeJson(row: ChangeRow): string {
+  const actor = JSON.stringify(row.actor);
+  return (
+    `{"position":${row.position},"type":"${row.type}","userId":${row.user_id},"version":${row.version},` +
+    `"user":${row.state},"changedFields":${row.changed_fields},"actor":${actor},"at":"${toRfc3339(row.at)}"}`
+  );
+}
+
+/** From where to where the log can be read: all positions after `keptAfter`, up to `head`. */
+export interface Extent {
+  keptAfter: number;
+  head: number;
+}
+
+export async function readExtent(reader: Reader): Promise<Extent> {
+  const [row] = await reader.read<{ kept_after: unknown; head: unknown }>(
+    'select kept_after, coalesce((select max(position) from changes), kept_after) as head from change_log',
+    [],
+  );
+  return { keptAfter: Number(row?.kept_after), head: Number(row?.head) };
+}
+
+/** @throws {Gone} `position-gone` when what follows this position is not kept, or it is none of this log */
+export async function requireKept(reader: Reader, position: number): Promise<void> {
+  const extent = await readExtent(reader);
+  if (position < extent.keptAfter || position > extent.head) throw positionGone(extent);
+}
+
+export function positionGone({ keptAfter, head }: Extent): Gone {
+  return new Gone(
+    'position-gone',
+    `The log can be read after positions ${keptAfter} to ${head}. Read GET /users, and go on from its Muster-Position.`,
+  );
+}
+
+export interface LogPage {
+  changes: ChangeRow[];
+  /** All up to this position have been looked at. */
+  upTo: number;
+  head: number;
+}
+
+/** Changes of one type may be far apart: so many positions are looked through at a time, in about 2 ms. */
+const WINDOW = 5000;
+
+/** At most `limit` changes after a position, in order, of these types or of all. */
+export async function readChanges(
+  reader: Reader,
+  after: number,
+  limit: number,
+  types?: readonly ChangeType[],
+): Promise<LogPage> {
+  const { head } = await readExtent(reader);
+  const changes: ChangeRow[] = [];
+  const ofType = types === undefined ? '' : `and ${isAmong(reader.dialect, 'type', 'text')}`;
+  let upTo = after;
+  while (upTo < head && changes.length < limit) {
+    const to = types === undefined ? head : Math.min(head, upTo + WINDOW);
+    const rows = await reader.read<ChangeRow>(
+      `select ${CHANGE_COLUMNS} from changes where position > ? and position <= ? ${ofType} order by position limit ?`,
+      [upTo, to, ...(types === undefined ? [] : [types]), limit - changes.length],
+    );
+    changes.push(...rows);
+    const last = rows.at(-1);
+    upTo = changes.length === limit && last !== undefined ? Number(last.position) : to;
+  }
+  return { changes, upTo, head };
+}
+
+/**
+ * Forgets the changes that were made before `time`, at most so many, from the start of the log and without a hole: it
+ * stops at the first that is younger, whatever the clocks of the replicas said. Gives how many it was.
+ */
+export async function pruneChanges(em: EntityManager, time: Date, most: number): Promise<number> {
+  const oldest = `(select position, at from changes order by position limit ?) as oldest`;
+  const [last] = await execute<{ position: unknown }>(
+    em,
+    `select max(position) as position from ${oldest}
+     where position < coalesce((select min(position) from ${oldest} where at >= ?), position + 1)`,
+    [most, most, time],
+  );
+  if (last?.position == null) return 0;
+  await execute(em, 'update change_log set kept_after = ?', [last.position]);
+  const rows = await execute<unknown>(em, 'delete from changes where position <= ? returning position', [
+    last.position,
+  ]);
+  return rows.length;
+}

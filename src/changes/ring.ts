@@ -1,0 +1,80 @@
+import type { Reader } from '../db/reader.ts';
+import { eventFrame } from '../http/sse.ts';
+import type { ChangeType } from './change.entity.ts';
+import { type ChangeRow, changeJson, readChanges, readExtent } from './log.ts';
+
+/** Changes that are kept at hand for all streams, at most, by number and by characters. */
+const MOST_CHANGES = 1000;
+const MOST_CHARS = 4_194_304;
+/** Read at once. */
+const PAGE_CHANGES = MOST_CHANGES / 2;
+/** What one stream is given at once. */
+const BATCH_CHARS = 65_536;
+
+export function changeFrame(row: ChangeRow): string {
+  return eventFrame({ event: row.type, id: String(row.position), data: changeJson(row) });
+}
+
+/** The newest changes, each written as an event once for all streams: all after `start`, up to `head`. */
+export class Ring {
+  readonly #reader: Reader;
+  readonly #entries: { position: number; type: ChangeType; frame: string }[] = [];
+  readonly #batches = new Map<string, { text: string; upTo: number }>();
+  #chars = 0;
+  start: number;
+  head: number;
+
+  private constructor(reader: Reader, start: number) {
+    this.#reader = reader;
+    this.start = start;
+    this.head = start;
+  }
+
+  static async open(reader: Reader): Promise<Ring> {
+    const { head, keptAfter } = await readExtent(reader);
+    return new Ring(reader, Math.max(keptAfter, head - PAGE_CHANGES));
+  }
+
+  /** Reads what is new, and says whether there is more. */
+  async read(): Promise<boolean> {
+    const { changes, upTo, head } = await readChanges(this.#reader, this.head, PAGE_CHANGES);
+    if (upTo === this.head) return false;
+    for (const change of changes) {
+      const frame = changeFrame(change);
+      this.#entries.push({ position: Number(change.position), type: change.type, frame });
+      this.#chars += frame.length;
+    }
+    this.head = upTo;
+    this.#batches.clear();
+    this.#forget();
+    return upTo < head;
+  }
+
+  /** Events after a position, `start` or later, and up to where. Made once for all streams that are there and want the same. */
+  after(position: number, types: readonly ChangeType[] | undefined): { text: string; upTo: number } {
+    const name = `${position} ${types}`;
+    const made = this.#batches.get(name);
+    if (made !== undefined) return made;
+    const batch = { text: '', upTo: this.head };
+    for (const entry of this.#entries) {
+      if (entry.position <= position || types?.includes(entry.type) === false) continue;
+      batch.text += entry.frame;
+      if (batch.text.length < BATCH_CHARS) continue;
+      batch.upTo = entry.position;
+      break;
+    }
+    this.#batches.set(name, batch);
+    return batch;
+  }
+
+  #forget(): void {
+    let many = 0;
+    for (const { position, frame } of this.#entries) {
+      if (this.#entries.length - many <= MOST_CHANGES && this.#chars <= MOST_CHARS) break;
+      many++;
+      this.#chars -= frame.length;
+      this.start = position;
+    }
+    this.#entries.splice(0, many);
+  }
+}
