@@ -34,6 +34,7 @@ interface Follower {
 export class Feed {
   readonly #reader: Reader;
   readonly #log: FastifyBaseLogger;
+  readonly #stalledMs: number;
   readonly #off: () => void;
   readonly #live = new Set<Follower>();
   readonly #behind: Follower[] = [];
@@ -45,14 +46,18 @@ export class Feed {
   #wake: () => void = () => {};
   #open = true;
 
-  constructor(reader: Reader, bell: Bell, log: FastifyBaseLogger) {
+  /** `stalledMs`: after which a client that has taken nothing is cut. */
+  constructor(reader: Reader, bell: Bell, log: FastifyBaseLogger, stalledMs = STALLED_MS) {
     this.#reader = reader;
+    this.#stalledMs = stalledMs;
     this.#log = log;
     this.#off = bell.on(CHANGES, () => this.#news());
   }
 
-  /** Gives `sink` all changes after `position`, of these types or of all, until it is closed. */
-  follow(sink: EventSink, position: number, types?: readonly ChangeType[]): void {
+  /** Gives `sink` all changes after `position`, of these types or of all, until `signal` is aborted. */
+  follow(sink: EventSink, signal: AbortSignal, position: number, types?: readonly ChangeType[]): void {
+    signal.addEventListener('abort', () => sink.end(), { once: true });
+    if (signal.aborted) sink.end();
     sink.write(`retry: 1000\n${eventFrame({ event: 'position', id: String(position), data: { position } })}`);
     this.#behind.push({ sink, position, types, givenAt: performance.now() });
     this.#running ??= this.#run();
@@ -115,7 +120,7 @@ export class Feed {
     if (sink.closed) {
       this.#live.delete(follower);
     } else if (!sink.taken) {
-      if (silentMs > STALLED_MS) this.#cut(follower);
+      if (silentMs > this.#stalledMs) this.#cut(follower);
     } else if (position < ring.start) {
       this.#live.delete(follower);
       this.#behind.push(follower);
@@ -163,7 +168,7 @@ export class Feed {
         const page = await readChanges(this.#reader, follower.position, CATCH_UP_CHANGES, types);
         follower.position = page.upTo;
         this.#give(follower, page.changes.map(changeFrame).join(''));
-        if (!(await sink.whenTaken(STALLED_MS))) return this.#cut(follower);
+        if (!(await sink.whenTaken(this.#stalledMs))) return this.#cut(follower);
       }
       this.#live.add(follower);
       this.#news();

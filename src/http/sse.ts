@@ -40,13 +40,14 @@ export interface EventSink {
   cut(): void;
 }
 
-/** Begins to answer with events. `signal` (of `app.whileOpen`) ends it. */
-export function openEvents(reply: FastifyReply, signal: AbortSignal): EventSink {
+/** Begins to answer with events. */
+export function openEvents(reply: FastifyReply): EventSink {
   const stream = new Readable({ read() {}, highWaterMark: 16_384 });
   const { raw } = reply;
+  let ended = false;
   const sink: EventSink = {
     get closed() {
-      return signal.aborted || stream.destroyed;
+      return ended || stream.destroyed;
     },
     get taken() {
       return stream.readableLength === 0 && raw.writableLength === 0;
@@ -62,11 +63,12 @@ export function openEvents(reply: FastifyReply, signal: AbortSignal): EventSink 
       }
       return true;
     },
-    end: () => void (stream.destroyed || stream.push(null)),
+    end() {
+      if (!sink.closed) stream.push(null);
+      ended = true;
+    },
     cut: () => void raw.destroy(),
   };
-  if (signal.aborted) sink.end();
-  else signal.addEventListener('abort', sink.end, { once: true });
   reply
     .type(EVENT_STREAM)
     .header('cache-control', 'no-store')
@@ -76,15 +78,11 @@ export function openEvents(reply: FastifyReply, signal: AbortSignal): EventSink 
 }
 
 /**
- * Answers with events until there are no more, or `signal` is aborted: the iterator has to end then. No event is asked
+ * Answers with events until there are no more: when `app.whileOpen` says so, the iterator has to end. No event is asked
  * for before the client has taken the one before.
  */
-export function sendEvents(
-  reply: FastifyReply,
-  events: AsyncIterable<StreamEvent>,
-  signal: AbortSignal,
-): FastifyReply {
-  const sink = openEvents(reply, signal);
+export function sendEvents(reply: FastifyReply, events: AsyncIterable<StreamEvent>): FastifyReply {
+  const sink = openEvents(reply);
   const heartbeat = setInterval(() => sink.taken && sink.write(': still here\n\n'), HEARTBEAT_MS);
   const send = async () => {
     for await (const event of events) {
