@@ -39,6 +39,8 @@ export class Ring {
   async read(): Promise<boolean> {
     const { changes, upTo, head } = await readChanges(this.#reader, this.head, PAGE_CHANGES);
     if (upTo === this.head) return false;
+    // What is at hand of a user who was erased meanwhile must not be given to anybody.
+    if (changes.some(({ type }) => type === 'user.erased')) this.#forget(0);
     for (const change of changes) {
       const frame = changeFrame(change);
       this.#entries.push({ position: Number(change.position), type: change.type, frame });
@@ -46,7 +48,7 @@ export class Ring {
     }
     this.head = upTo;
     this.#batches.clear();
-    this.#forget();
+    this.#forget(MOST_CHANGES);
     return upTo < head;
   }
 
@@ -67,10 +69,11 @@ export class Ring {
     return batch;
   }
 
-  #forget(): void {
+  /** Drops the oldest until so many are left, and no more characters than may be. */
+  #forget(most: number): void {
     let many = 0;
     for (const { position, frame } of this.#entries) {
-      if (this.#entries.length - many <= MOST_CHANGES && this.#chars <= MOST_CHARS) break;
+      if (this.#entries.length - many <= most && this.#chars <= MOST_CHARS) break;
       many++;
       this.#chars -= frame.length;
       this.start = position;
