@@ -68,6 +68,7 @@ t.test('every route of the service is listed', async (t) => {
   t.strictSame(operations.map(({ name }) => name).sort(), [
     'DELETE /schedules/{id}',
     'DELETE /users/{id}',
+    'GET /changes',
     'GET /schedules',
     'GET /start-task',
     'GET /tasks',
@@ -75,6 +76,7 @@ t.test('every route of the service is listed', async (t) => {
     'GET /user/{id}',
     'GET /users',
     'GET /users/{id}',
+    'GET /users/{id}/history',
     'PATCH /users/{id}',
     'POST /add-user',
     'POST /schedules',
@@ -82,6 +84,7 @@ t.test('every route of the service is listed', async (t) => {
     'POST /tasks/{id}/cancel',
     'POST /tasks/{id}/retry',
     'POST /users',
+    'POST /users/{id}/erase',
   ]);
 });
 
@@ -167,7 +170,10 @@ t.test('the headers of an answer are listed with it, with an example', async (t)
   t.strictSame(listed, {
     ...Object.fromEntries(operations.flatMap(everywhere)),
     'POST /users 201': ['Location', 'ETag', 'Idempotent-Replayed'],
-    'GET /users 200': ['Link'],
+    'GET /users 200': ['Link', 'Muster-Position'],
+    'GET /users/{id}/history 200': ['Link'],
+    'POST /users/{id}/erase 202': ['Location'],
+    'GET /changes 200': ['Muster-Position', 'Link'],
     'GET /users/{id} 200': ['ETag'],
     'GET /users/{id} 304': ['ETag'],
     'GET /users/{id} 412': ['ETag'],
@@ -194,7 +200,7 @@ t.test('a PATCH takes a merge patch, and JSON after it', async (t) => {
 
 t.test('a task to be enqueued is one of its kinds, told apart by name', async (t) => {
   const schema = document.components?.schemas?.NewTask;
-  const kinds = ['sleep', 'gather', 'prune'];
+  const kinds = ['sleep', 'gather', 'prune', 'erase'];
   t.match(schema, { discriminator: { propertyName: 'kind' } });
   const { discriminator, oneOf = [] } = schema as OpenAPIV3_1.SchemaObject;
   t.strictSame(Object.keys(discriminator?.mapping ?? {}), kinds);
