@@ -49,7 +49,8 @@ onEachDatabase(
       const next = /^<(.+)>/.exec(String(first.headers.link ?? ''))?.[1];
       if (next !== undefined) await request('GET', next);
       // Of a search in another order than its index, the last query is the one that asks the trigrams.
-      const asked = query.startsWith('q=') && query.includes('sort') ? reads().slice(-1) : reads();
+      const lists = reads().filter(({ args }) => !args[0].includes('from change_log'));
+      const asked = query.startsWith('q=') && query.includes('sort') ? lists.slice(-1) : lists;
       t.ok(asked.length > 0);
       for (const { args } of asked) {
         const plan = await explain(query, args[0], args[1]);
