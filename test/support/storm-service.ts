@@ -11,26 +11,39 @@ const app = await buildApp(loadConfig(), process.stdout);
 
 interface Query {
   email: string;
-  ms: string;
+  ms: number;
 }
 
-app.post<{ Querystring: Query }>('/storm/undone', async ({ query: { email } }, reply) => {
-  const write = app.write(async (tx) => {
-    await createUser(tx, { name: 'Undone', email });
-    throw new Error('undone on purpose');
-  });
-  await write.catch(() => {});
-  return reply.send('undone');
-});
+const querystring = {
+  type: 'object',
+  properties: { email: { type: 'string' }, ms: { type: 'integer' } },
+};
 
-app.post<{ Querystring: Query }>('/storm/held', async ({ query: { email, ms } }, reply) => {
-  const { version } = await app.write(async (tx) => {
-    const user = await createUser(tx, { name: 'Held', email });
-    await wait(Number(ms));
-    return user;
-  });
-  return reply.send(`held ${version}`);
-});
+app.post<{ Querystring: Query }>(
+  '/storm/undone',
+  { schema: { querystring } },
+  async ({ query: { email } }, reply) => {
+    const write = app.write(async (tx) => {
+      await createUser(tx, { name: 'Undone', email });
+      throw new Error('undone on purpose');
+    });
+    await write.catch(() => {});
+    return reply.send('undone');
+  },
+);
+
+app.post<{ Querystring: Query }>(
+  '/storm/held',
+  { schema: { querystring } },
+  async ({ query: { email, ms } }, reply) => {
+    const { version } = await app.write(async (tx) => {
+      const user = await createUser(tx, { name: 'Held', email });
+      await wait(ms);
+      return user;
+    });
+    return reply.send(`held ${version}`);
+  },
+);
 
 const address = await app.listen({ host: '127.0.0.1', port: Number(process.env.PORT) });
 app.log.info(`Muster is ready. The docs are at ${address}/docs`);
