@@ -31,7 +31,7 @@ inBrowser(
       const seen: number[] = [];
       const source = new EventSource('/changes?after=0');
       source.addEventListener('user.created', (event) => {
-        seen.push(JSON.parse((event as MessageEvent<string>).data).userId);
+        seen.push(JSON.parse((event as MessageEvent).data).userId);
       });
       Object.assign(globalThis, { seen });
     });
