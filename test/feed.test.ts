@@ -127,7 +127,7 @@ onEachDatabase(
       get taken() {
         return written.length < 2;
       },
-      write: (frames) => void (frames === '' || written.push(frames)),
+      write: (frames) => void (frames.length > 0 && written.push(String(frames))),
       whenTaken: async () => true,
       end() {},
       cut: cut.resolve,

@@ -6,7 +6,7 @@ import { type EventSink, eventFrame, HEARTBEAT_MS, STALLED_MS } from '../http/ss
 import type { ChangeType } from './change.entity.ts';
 import { readChanges } from './log.ts';
 import { CHANGES } from './record.ts';
-import { changeFrame, Ring } from './ring.ts';
+import { type Batch, changeFrame, Ring } from './ring.ts';
 
 /** Streams that are served without a pause: about 1 ms, after which requests have their turn. */
 const SLICE = 64;
@@ -126,18 +126,17 @@ export class Feed {
       this.#behind.push(follower);
       this.#startCatchUps();
     } else {
-      const { text, upTo } =
-        position < ring.head ? ring.after(position, types) : { text: '', upTo: position };
+      const { frames, upTo } = position < ring.head ? ring.after(position, types) : nothingAfter(position);
       follower.position = upTo;
       if (upTo < ring.head) this.#isNews = true;
-      if (text !== '') this.#give(follower, text);
+      if (frames.length > 0) this.#give(follower, frames);
       else if (silentMs > HEARTBEAT_MS) this.#give(follower, `: still here\nid: ${upTo}\n\n`);
     }
   }
 
-  #give(follower: Follower, text: string): void {
+  #give(follower: Follower, frames: string | Uint8Array): void {
     follower.givenAt = performance.now();
-    follower.sink.write(text);
+    follower.sink.write(frames);
   }
 
   /** It comes back with its last position, and has lost nothing. */
@@ -177,4 +176,8 @@ export class Feed {
       this.#cut(follower);
     }
   }
+}
+
+function nothingAfter(position: number): Batch {
+  return { frames: new Uint8Array(), upTo: position };
 }

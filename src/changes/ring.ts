@@ -15,11 +15,17 @@ export function changeFrame(row: ChangeRow): string {
   return eventFrame({ event: row.type, id: String(row.position), data: changeJson(row) });
 }
 
+/** Events, and up to which position they are all. */
+export interface Batch {
+  frames: Uint8Array;
+  upTo: number;
+}
+
 /** The newest changes, each written as an event once for all streams: all after `start`, up to `head`. */
 export class Ring {
   readonly #reader: Reader;
   readonly #entries: { position: number; type: ChangeType; frame: string }[] = [];
-  readonly #batches = new Map<string, { text: string; upTo: number }>();
+  readonly #batches = new Map<string, Batch>();
   #chars = 0;
   start: number;
   head: number;
@@ -53,18 +59,20 @@ export class Ring {
   }
 
   /** Events after a position, `start` or later, and up to where. Made once for all streams that are there and want the same. */
-  after(position: number, types: readonly ChangeType[] | undefined): { text: string; upTo: number } {
+  after(position: number, types: readonly ChangeType[] | undefined): Batch {
     const name = `${position} ${types}`;
     const made = this.#batches.get(name);
     if (made !== undefined) return made;
-    const batch = { text: '', upTo: this.head };
+    let text = '';
+    let upTo = this.head;
     for (const entry of this.#entries) {
       if (entry.position <= position || types?.includes(entry.type) === false) continue;
-      batch.text += entry.frame;
-      if (batch.text.length < BATCH_CHARS) continue;
-      batch.upTo = entry.position;
+      text += entry.frame;
+      if (text.length < BATCH_CHARS) continue;
+      upTo = entry.position;
       break;
     }
+    const batch = { frames: Buffer.from(text), upTo };
     this.#batches.set(name, batch);
     return batch;
   }
