@@ -5,6 +5,7 @@ import plugin from 'fastify-plugin';
 import { openMigratedDatabase } from './database.ts';
 import type { Orm } from './orm.ts';
 import { openReader, type Reader } from './reader.ts';
+import { Turn } from './turn.ts';
 import type { Tx } from './tx.ts';
 import { dialectOf } from './url.ts';
 import { WriteQueue } from './writes.ts';
@@ -12,6 +13,8 @@ import { WriteQueue } from './writes.ts';
 declare module 'fastify' {
   interface FastifyInstance {
     orm: Orm;
+    /** When what is put off is done. */
+    turn: Turn;
     /** Plain queries outside of any transaction. */
     reader: Reader;
     /** The one door for writes: runs `work` in a transaction, perhaps with others', and settles after the commit. */
@@ -35,14 +38,17 @@ export default plugin(
     const database = await openMigratedDatabase({ databaseUrl, poolMax, entities, logger: app.log });
     const { orm } = database;
     const dialect = dialectOf(databaseUrl);
+    const turn = new Turn();
     const writes = new WriteQueue(
       () => orm.em.fork({ flushMode: FlushMode.COMMIT }),
+      turn,
       dialect === 'sqlite' ? 1 : WRITERS_AT_ONCE,
     );
     const forks = new WeakMap<object, EntityManager>();
 
     const reader = await openReader(orm, databaseUrl);
     app.decorate('orm', orm);
+    app.decorate('turn', turn);
     app.decorate('reader', reader);
     app.decorate('write', (work) => writes.run(work));
     app.decorateRequest('em', {
