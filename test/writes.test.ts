@@ -3,7 +3,7 @@ import { Conflict } from '../src/errors.ts';
 import { User } from '../src/users/user.entity.ts';
 import { createUser, deleteUser, updateUser } from '../src/users/users.ts';
 import { startApp, type TestApp } from './support/app.ts';
-import { onEachDatabase } from './support/databases.ts';
+import { emptyDatabase, onEachDatabase } from './support/databases.ts';
 
 const person = (at: number) => ({ name: `User ${at}`, email: `user${at}@example.com` });
 
@@ -56,6 +56,17 @@ onEachDatabase(
     t.strictSame(statements, { begin: 1, insert: 2, commit: 1 });
   },
 );
+
+t.test('look-ups of a turn are answered before its writes begin', async (t) => {
+  const { app, request } = await startApp(t, 'sqlite', { databaseUrl: await emptyDatabase(t, 'sqlite') });
+  await request('POST', '/users', { json: person(1) });
+  const order: string[] = [];
+  await Promise.all([
+    app.write(async () => void order.push('write')),
+    app.getUser(1).then(() => order.push('look-up')),
+  ]);
+  t.strictSame(order, ['look-up', 'write']);
+});
 
 onEachDatabase('a bad write fails alone, and the others of its transaction succeed', async (t, dialect) => {
   const { app, request } = await startApp(t, dialect);
