@@ -7,6 +7,7 @@ import type { Config } from './config.ts';
 import db from './db/plugin.ts';
 import { scrubDeleted } from './db/scrub.ts';
 import { entities } from './entities.ts';
+import access from './http/access.ts';
 import docs from './http/docs.ts';
 import edge, { answerBrokenRequest } from './http/edge.ts';
 import { eraseFromAnswers, pruneAnswers } from './http/idempotency.ts';
@@ -16,6 +17,8 @@ import open from './http/open.ts';
 import openapi from './http/openapi.ts';
 import problem, { answerFrameworkError } from './http/problem.ts';
 import { strictValidation } from './http/validation.ts';
+import keysRoutes from './keys/keys.routes.ts';
+import keys from './keys/plugin.ts';
 import { eraseFromTasks } from './tasks/erase.ts';
 import { gather } from './tasks/gather.task.ts';
 import type { TaskKind } from './tasks/kinds.ts';
@@ -65,10 +68,12 @@ export async function buildApp(
   await app.register(edge, { shutdownTimeoutMs: config.shutdownTimeoutMs });
   await app.register(methods);
   await app.register(open);
+  await app.register(access);
   await app.register(openapi);
   await app.register(docs);
 
   await app.register(db, { databaseUrl: config.databaseUrl, poolMax: config.databasePoolMax, entities });
+  await app.register(keys, { host: config.host, jwt: config.jwt });
   await app.register(changes);
   const scrub = () =>
     scrubDeleted(app.orm, app.reader.dialect, ['users', 'changes', 'idempotency_records', 'tasks']);
@@ -88,6 +93,7 @@ export async function buildApp(
   await app.register(changesRoutes);
   await app.register(tasksRoutes);
   await app.register(schedulesRoutes);
+  await app.register(keysRoutes);
   await app.register(tutorialRoutes);
 
   return app;

@@ -28,6 +28,21 @@ function oneOf<T extends string>(byDefault: T, all: readonly T[]): Setting<T> {
   };
 }
 
+/** Plain http is for tests, on this machine. */
+function isIssuer(given: string): boolean {
+  if (given === 'none') return true;
+  const { protocol, hostname, search, hash } = URL.parse(given) ?? {};
+  const isSafe = protocol === 'https:' || (protocol === 'http:' && hostname === '127.0.0.1');
+  return isSafe && search === '' && hash === '';
+}
+
+function jwtOf(issuer: string, audience: string): { issuer: string; audience: string } | undefined {
+  if ((issuer === 'none') !== (audience === 'none')) {
+    throw new StartError('JWT_ISSUER and JWT_AUDIENCE go together: set both, or none');
+  }
+  return issuer === 'none' ? undefined : { issuer, audience };
+}
+
 /** Every setting of Muster, by the variable it is read from. */
 export const SETTINGS = {
   DATABASE_URL: text(
@@ -39,6 +54,8 @@ export const SETTINGS = {
   HOST: text('127.0.0.1', (host) => /^[A-Za-z0-9.:_-]+$/.test(host), 'the address or host name to listen on'),
   PORT: wholeNumber(3000, 0, 65_535, '; 0 takes any free port'),
   LOG_LEVEL: oneOf('info', ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']),
+  JWT_ISSUER: text('none', isIssuer, 'none, or the https URL of an OpenID provider'),
+  JWT_AUDIENCE: text('none', () => true, 'the audience that tokens must name; with JWT_ISSUER'),
   MAX_CONNECTIONS: wholeNumber(
     10_000,
     1,
@@ -88,6 +105,7 @@ export function loadConfig(env: Record<string, string | undefined> = process.env
     host: read('HOST', SETTINGS.HOST),
     port: read('PORT', SETTINGS.PORT),
     logLevel: read('LOG_LEVEL', SETTINGS.LOG_LEVEL),
+    jwt: jwtOf(read('JWT_ISSUER', SETTINGS.JWT_ISSUER), read('JWT_AUDIENCE', SETTINGS.JWT_AUDIENCE)),
     maxConnections: read('MAX_CONNECTIONS', SETTINGS.MAX_CONNECTIONS),
     requestTimeoutMs: read('REQUEST_TIMEOUT_MS', SETTINGS.REQUEST_TIMEOUT_MS),
     taskConcurrency: read('TASK_CONCURRENCY', SETTINGS.TASK_CONCURRENCY),

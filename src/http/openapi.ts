@@ -19,6 +19,7 @@ export const TAGS = {
     name: 'Tasks',
     description: 'Long work that runs beside the requests, and what has become of it.',
   },
+  keys: { name: 'Keys', description: 'Who may do what: API keys and their scopes.' },
   tutorial: {
     name: 'Tutorial',
     description:

@@ -4,12 +4,14 @@ import { databaseFailure } from '../db/failures.ts';
 import {
   Conflict,
   type Fault,
+  Forbidden,
   Gone,
   Invalid,
   Malformed,
   NotFound,
   PreconditionFailed,
   Refusal,
+  Unauthorized,
   Unavailable,
   UnsupportedMediaType,
 } from '../errors.ts';
@@ -96,6 +98,8 @@ const { STATUS_CODES } = process.getBuiltinModule('node:http');
 
 const STATUS_OF = new Map<unknown, number>([
   [Malformed, 400],
+  [Unauthorized, 401],
+  [Forbidden, 403],
   [NotFound, 404],
   [Conflict, 409],
   [Gone, 410],
@@ -195,6 +199,9 @@ export default plugin(
     app.setErrorHandler((error, request, reply) => {
       const body = toProblem(error, request);
       if (body.status >= 500) request.log.error({ err: error }, body.detail);
+      if ((error instanceof Unauthorized || error instanceof Forbidden) && error.challenge !== undefined) {
+        reply.header('www-authenticate', error.challenge);
+      }
       if (body.status === 415)
         reply.header(request.method === 'PATCH' ? 'accept-patch' : 'accept', acceptedBy(request));
       return sendProblem(reply, body);
