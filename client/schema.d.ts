@@ -244,6 +244,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the API keys
+         * @description All of them, oldest first, also those that have been revoked. The keys themselves are nowhere.
+         */
+        get: operations["listKeys"];
+        put?: never;
+        /**
+         * Make an API key
+         * @description The answer is the only place where the key can be read: only a hash of it is kept. A key can give others no scope that it has not itself. An `Idempotency-Key` is refused here, because the answer would have to be kept.
+         */
+        post: operations["createKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/keys/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Revoke an API key
+         * @description It is refused from now on, on every replica within a second, and what it has open is closed within five.
+         */
+        delete: operations["revokeKey"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/add-user": {
         parameters: {
             query?: never;
@@ -1183,6 +1227,156 @@ export interface components {
             timeZone?: string;
         };
         /**
+         * @description An API key, without the key itself.
+         * @example {
+         *       "id": "k3v9q0a7m2xz",
+         *       "name": "billing",
+         *       "scopes": [
+         *         "users:read",
+         *         "changes:read"
+         *       ],
+         *       "createdAt": "2026-01-15T09:30:00.000Z"
+         *     }
+         */
+        Key: {
+            /**
+             * @description the middle part of a key, by which it is named
+             * @example k3v9q0a7m2xz
+             */
+            id: string;
+            /**
+             * @description what it is for, in 1–100 characters
+             * @example billing
+             */
+            name: string;
+            /**
+             * @description what it may do
+             * @example [
+             *       "users:read",
+             *       "changes:read"
+             *     ]
+             */
+            scopes: ("users:read" | "users:write" | "changes:read" | "tasks:read" | "tasks:write" | "webhooks" | "keys")[];
+            /**
+             * Format: date-time
+             * @description when it was made
+             * @example 2027-01-15T09:30:00.000Z
+             */
+            createdAt: string;
+            /**
+             * Format: date-time
+             * @description until when it is good; absent: until it is revoked
+             * @example 2027-01-15T09:30:00.000Z
+             */
+            expiresAt?: string;
+            /**
+             * Format: date-time
+             * @description when it was last used, to the minute; absent: never
+             * @example 2027-01-15T09:30:00.000Z
+             */
+            lastUsedAt?: string;
+            /**
+             * Format: date-time
+             * @description since when it is refused
+             * @example 2027-01-15T09:30:00.000Z
+             */
+            revokedAt?: string;
+        };
+        /**
+         * @description A new API key, and the key itself.
+         * @example {
+         *       "id": "k3v9q0a7m2xz",
+         *       "name": "billing",
+         *       "scopes": [
+         *         "users:read",
+         *         "changes:read"
+         *       ],
+         *       "createdAt": "2026-01-15T09:30:00.000Z",
+         *       "key": "mk_k3v9q0a7m2xz_0A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7r8S9t0U1"
+         *     }
+         */
+        CreatedKey: {
+            /**
+             * @description the middle part of a key, by which it is named
+             * @example k3v9q0a7m2xz
+             */
+            id: string;
+            /**
+             * @description what it is for, in 1–100 characters
+             * @example billing
+             */
+            name: string;
+            /**
+             * @description what it may do
+             * @example [
+             *       "users:read",
+             *       "changes:read"
+             *     ]
+             */
+            scopes: ("users:read" | "users:write" | "changes:read" | "tasks:read" | "tasks:write" | "webhooks" | "keys")[];
+            /**
+             * Format: date-time
+             * @description when it was made
+             * @example 2027-01-15T09:30:00.000Z
+             */
+            createdAt: string;
+            /**
+             * Format: date-time
+             * @description until when it is good; absent: until it is revoked
+             * @example 2027-01-15T09:30:00.000Z
+             */
+            expiresAt?: string;
+            /**
+             * Format: date-time
+             * @description when it was last used, to the minute; absent: never
+             * @example 2027-01-15T09:30:00.000Z
+             */
+            lastUsedAt?: string;
+            /**
+             * Format: date-time
+             * @description since when it is refused
+             * @example 2027-01-15T09:30:00.000Z
+             */
+            revokedAt?: string;
+            /**
+             * @description the key itself, shown this once
+             * @example mk_k3v9q0a7m2xz_0A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7r8S9t0U1
+             */
+            key: string;
+        };
+        /**
+         * @description An API key to be made.
+         * @example {
+         *       "name": "billing",
+         *       "scopes": [
+         *         "users:read",
+         *         "changes:read"
+         *       ],
+         *       "expiresAt": "2027-01-15T09:30:00.000Z"
+         *     }
+         */
+        NewKey: {
+            /**
+             * @description what it is for, in 1–100 characters
+             * @example billing
+             */
+            name: string;
+            /**
+             * @description what it may do
+             * @example [
+             *       "users:read",
+             *       "changes:read"
+             *     ]
+             */
+            scopes: ("users:read" | "users:write" | "changes:read" | "tasks:read" | "tasks:write" | "webhooks" | "keys")[];
+            /**
+             * Format: date-time
+             * @description until when it is good (RFC 3339); without it, until it is revoked
+             * @example 2027-01-15T09:30:00.000Z
+             */
+            expiresAt?: string;
+        };
+        /**
          * @description A user as the tutorial shows it.
          * @example {
          *       "id": 1,
@@ -1329,6 +1523,34 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The body is in a form that this route does not read */
             415: {
                 headers: {
@@ -1435,6 +1657,34 @@ export interface operations {
             /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
             400: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1579,6 +1829,34 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Nothing is there */
             404: {
                 headers: {
@@ -1689,6 +1967,34 @@ export interface operations {
             /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
             400: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1843,6 +2149,34 @@ export interface operations {
             /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
             400: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2012,6 +2346,34 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Nothing is there */
             404: {
                 headers: {
@@ -2118,6 +2480,34 @@ export interface operations {
             /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
             400: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2275,6 +2665,34 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description It was there, and is not kept any more */
             410: {
                 headers: {
@@ -2383,6 +2801,34 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The body is in a form that this route does not read */
             415: {
                 headers: {
@@ -2485,6 +2931,34 @@ export interface operations {
             /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
             400: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2620,6 +3094,34 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Nothing is there */
             404: {
                 headers: {
@@ -2721,6 +3223,34 @@ export interface operations {
             /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
             400: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2852,6 +3382,34 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Nothing is there */
             404: {
                 headers: {
@@ -2969,6 +3527,34 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The body is in a form that this route does not read */
             415: {
                 headers: {
@@ -3075,6 +3661,34 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The present state does not allow it */
             409: {
                 headers: {
@@ -3172,6 +3786,34 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Nothing is there */
             404: {
                 headers: {
@@ -3183,6 +3825,381 @@ export interface operations {
             };
             /** @description The present state does not allow it */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part of the path is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is in a form that this route does not read */
+            415: {
+                headers: {
+                    /**
+                     * @description the media types that this route reads (RFC 9110 §15.5.16)
+                     * @example application/json
+                     */
+                    Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot answer now; try again later */
+            503: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listKeys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The keys */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "id": "k3v9q0a7m2xz",
+                     *         "name": "billing",
+                     *         "scopes": [
+                     *           "users:read",
+                     *           "changes:read"
+                     *         ],
+                     *         "createdAt": "2026-01-15T09:30:00.000Z"
+                     *       }
+                     *     ]
+                     */
+                    "application/json": components["schemas"]["Key"][];
+                };
+            };
+            /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is in a form that this route does not read */
+            415: {
+                headers: {
+                    /**
+                     * @description the media types that this route reads (RFC 9110 §15.5.16)
+                     * @example application/json
+                     */
+                    Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot answer now; try again later */
+            503: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "billing",
+                 *       "scopes": [
+                 *         "users:read",
+                 *         "changes:read"
+                 *       ],
+                 *       "expiresAt": "2027-01-15T09:30:00.000Z"
+                 *     }
+                 */
+                "application/json": components["schemas"]["NewKey"];
+            };
+        };
+        responses: {
+            /** @description The key */
+            201: {
+                headers: {
+                    /**
+                     * @description where it is (RFC 9110 §10.2.2)
+                     * @example /keys/k3v9q0a7m2xz
+                     */
+                    Location: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "k3v9q0a7m2xz",
+                     *       "name": "billing",
+                     *       "scopes": [
+                     *         "users:read",
+                     *         "changes:read"
+                     *       ],
+                     *       "createdAt": "2026-01-15T09:30:00.000Z",
+                     *       "key": "mk_k3v9q0a7m2xz_0A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7r8S9t0U1"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["CreatedKey"];
+                };
+            };
+            /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is in a form that this route does not read */
+            415: {
+                headers: {
+                    /**
+                     * @description the media types that this route reads (RFC 9110 §15.5.16)
+                     * @example application/json
+                     */
+                    Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Well-formed, but a value breaks a rule */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot answer now; try again later */
+            503: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    revokeKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description the middle part of a key, by which it is named
+                 * @example k3v9q0a7m2xz
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is revoked; no body */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing is there */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3302,6 +4319,34 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The present state does not allow it */
             409: {
                 headers: {
@@ -3408,6 +4453,34 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Nothing is there */
             404: {
                 headers: {
@@ -3491,6 +4564,34 @@ export interface operations {
             /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
             400: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
                 content: {

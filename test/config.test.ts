@@ -21,6 +21,8 @@ t.test('a value that cannot be used is named with what was given and what is all
     HOST: ['a b', 'http://x'],
     PORT: ['-1', '65536', '0x50', '80 ', '1e3', 'http'],
     LOG_LEVEL: ['INFO', 'verbose'],
+    JWT_ISSUER: ['issuer', 'http://issuer.example', 'https://issuer.example/?a=b'],
+    JWT_AUDIENCE: [],
     MAX_CONNECTIONS: ['0', '-5'],
     REQUEST_TIMEOUT_MS: ['10', '30s'],
     SHUTDOWN_TIMEOUT_MS: ['', '1', 'never'].slice(1),

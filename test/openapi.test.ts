@@ -40,7 +40,8 @@ t.test('openapi.json is what the service makes: `npm run openapi` was not forgot
 
 t.test('GET /openapi.json serves it, whatever the configuration', async (t) => {
   const config = loadConfig({ DATABASE_URL: 'sqlite::memory:', LOG_LEVEL: 'silent', PORT: '8080' });
-  const app = await buildApp({ ...config, host: '0.0.0.0', maxConnections: 5 });
+  const jwt = { issuer: 'https://issuer.example', audience: 'muster' };
+  const app = await buildApp({ ...config, host: '0.0.0.0', jwt, maxConnections: 5 });
   t.teardown(() => app.close());
   const response = await app.inject('/openapi.json');
   t.equal(response.headers['content-type'], 'application/json; charset=utf-8');
@@ -66,9 +67,11 @@ t.test('it is valid by the OpenAPI 3.1 schema', async (t) => {
 
 t.test('every route of the service is listed', async (t) => {
   t.strictSame(operations.map(({ name }) => name).sort(), [
+    'DELETE /keys/{id}',
     'DELETE /schedules/{id}',
     'DELETE /users/{id}',
     'GET /changes',
+    'GET /keys',
     'GET /schedules',
     'GET /start-task',
     'GET /tasks',
@@ -79,6 +82,7 @@ t.test('every route of the service is listed', async (t) => {
     'GET /users/{id}/history',
     'PATCH /users/{id}',
     'POST /add-user',
+    'POST /keys',
     'POST /schedules',
     'POST /tasks',
     'POST /tasks/{id}/cancel',
@@ -124,7 +128,7 @@ t.test('every body, asked for or answered, has an example', async (t) => {
   const bodies = operations.flatMap(({ name, operation: { requestBody } }) =>
     requestBody === undefined || '$ref' in requestBody ? [] : [{ name, content: requestBody.content }],
   );
-  t.equal(bodies.length, 5, 'four POSTs and a PATCH');
+  t.equal(bodies.length, 6, 'five POSTs and a PATCH');
   const all = [...bodies, ...answers.map(({ name, answer }) => ({ name, content: answer.content ?? {} }))];
   for (const { name, content } of all) {
     for (const [type, { example, examples }] of Object.entries(content)) {
@@ -164,6 +168,8 @@ t.test('the headers of an answer are listed with it, with an example', async (t)
     }),
   );
   const everywhere = ({ name, method }: Listed) => [
+    [`${name} 401`, ['WWW-Authenticate']],
+    [`${name} 403`, ['WWW-Authenticate']],
     [`${name} 415`, [method === 'patch' ? 'Accept-Patch' : 'Accept']],
     [`${name} 503`, ['Retry-After']],
   ];
@@ -182,6 +188,7 @@ t.test('the headers of an answer are listed with it, with an example', async (t)
     'POST /tasks 202': ['Location', 'Idempotent-Replayed'],
     'GET /tasks 200': ['Link'],
     'GET /tasks/{id} 200': ['Preference-Applied'],
+    'POST /keys 201': ['Location'],
     'POST /schedules 201': ['Location', 'Idempotent-Replayed'],
   });
 });
