@@ -118,8 +118,9 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request, reply) => {
-      reply.header('muster-position', await app.position());
+      const position = await app.position(); // before the list is read
       const { rows, next } = await listUsers(app.reader, request.query);
+      reply.header('muster-position', position);
       if (next !== undefined) linkNext(request, reply, next);
       return sendJson(reply, `[${rows.map(userJson).join(',')}]`);
     },
