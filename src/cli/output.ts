@@ -1,0 +1,70 @@
+import { open, realpath, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { type Readable, Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { type Call, CommandError, EXIT } from './command.ts';
+
+/**
+ * Writes all of `source` to the file `target`, or to stdout where that is `-` or not given. A file is written beside its
+ * place and put there when it is whole, so that what breaks off leaves the old one.
+ */
+export async function writeOutput(target: string | undefined, source: Readable, call: Call): Promise<void> {
+  const { signal } = call;
+  if (target === undefined || target === '-') {
+    refuseNpmLines(call);
+    await pipeline(source, call.stdout, { end: false, signal });
+    return;
+  }
+  try {
+    await writeFile(target, source, signal);
+  } catch (error) {
+    const { syscall, path } = error as NodeJS.ErrnoException;
+    if (path === undefined && syscall !== 'write') throw error;
+    throw new CommandError(EXIT.usage, `${target} cannot be written: ${(error as Error).message}`);
+  }
+}
+
+async function writeFile(target: string, source: Readable, signal: AbortSignal): Promise<void> {
+  const there = await stat(target).catch(() => undefined);
+  if (there !== undefined && !there.isFile()) {
+    // A device or a pipe is written to; a file in its place would be a surprise.
+    const file = await open(target, 'w');
+    await pipeline(source, file.createWriteStream(), { signal });
+    return;
+  }
+  const place = there === undefined ? target : await realpath(target);
+  const partial = join(dirname(place), `.${basename(place)}.${process.pid}.partial`);
+  const file = await open(partial, 'wx');
+  try {
+    await pipeline(source, writerTo(file), { signal });
+    await file.sync();
+    await file.close();
+    await rename(partial, place);
+  } catch (error) {
+    await file.close();
+    await rm(partial, { force: true });
+    throw error;
+  }
+}
+
+/** Leaves the file open, to be synced. */
+function writerTo(file: Awaited<ReturnType<typeof open>>): Writable {
+  return new Writable({
+    highWaterMark: 1 << 18,
+    write: (chunk: Uint8Array, _, done) => {
+      file.writev([chunk]).then(() => done(), done);
+    },
+    writev: (chunks, done) => {
+      file.writev(chunks.map(({ chunk }) => chunk as Uint8Array)).then(() => done(), done);
+    },
+  });
+}
+
+/** Without `-s`, npm writes which script it runs to the same stdout: a file that begins with that is not what was asked for. */
+function refuseNpmLines({ config, stdout }: Call): void {
+  if (config.isAfterNpmLines && stdout.isTTY !== true)
+    throw new CommandError(
+      EXIT.usage,
+      'npm has written to stdout before: use -o FILE, or npm run -s muster -- …',
+    );
+}
