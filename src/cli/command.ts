@@ -9,6 +9,7 @@ export const EXIT = {
   usage: 2,
   noService: 3,
   taskFailed: 4,
+  bug: 70,
   interrupted: 130,
   /** Of SIGPIPE, as other programs end when nobody reads what they write. */
   unread: 141,
@@ -37,7 +38,8 @@ export interface Option {
 export interface Call {
   args: readonly string[];
   options: Readonly<Record<string, string | undefined>>;
-  config: ReturnType<typeof loadClientConfig>;
+  /** @throws {StartError} if the environment holds what cannot be used */
+  config(): ReturnType<typeof loadClientConfig>;
   stdin: Readable;
   /** Only for data: whatever is said goes to `stderr`. */
   stdout: Writable & { isTTY?: boolean };

@@ -1,8 +1,13 @@
 import { type Command, CommandError, EXIT } from './command.ts';
+import { exportUsers } from './export.command.ts';
+import { errors, importUsers } from './import.command.ts';
 import { sample } from './sample.command.ts';
 
 /** Every command, in the order of the help. */
 export const COMMANDS: readonly Command[] = [
+  importUsers,
+  errors,
+  exportUsers,
   sample,
   {
     name: 'help',
@@ -40,6 +45,7 @@ ${table([
   ['2', 'wrong usage, or a file that cannot be read or written'],
   ['3', 'the service refused, cannot be reached, or was lost'],
   ['4', 'the task failed, or somebody else cancelled it'],
+  ['70', 'a fault of the command itself'],
   ['130', 'interrupted: Ctrl-C cancels the task and waits for its end, a second one does not wait'],
 ])}`;
 }

@@ -11,7 +11,7 @@ async function main([name, ...args]: string[]): Promise<number> {
   if (name === undefined) throw new CommandError(EXIT.usage, overview());
   const command = findCommand(name === '--help' || name === '-h' ? 'help' : name);
   const { stdin, stdout, stderr } = process;
-  const call = { ...parseCall(command, args), config: loadClientConfig(), stdin, stdout, stderr };
+  const call = { ...parseCall(command, args), config: () => loadClientConfig(), stdin, stdout, stderr };
   // What is written when nobody reads any more fails where it is waited for, or does not matter.
   for (const output of [stdout, stderr]) output.on('error', () => {});
   const { signal } = watchSignals();
@@ -19,7 +19,8 @@ async function main([name, ...args]: string[]): Promise<number> {
     return await command.run({ ...call, signal });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EPIPE') return EXIT.unread;
-    if (signal.aborted) throw new CommandError(EXIT.interrupted, 'Interrupted.');
+    if (signal.aborted && !(error instanceof CommandError))
+      throw new CommandError(EXIT.interrupted, 'Interrupted.');
     throw error;
   }
 }
@@ -39,8 +40,9 @@ function watchSignals(): AbortController {
 
 main(process.argv.slice(2))
   .catch((error) => {
-    if (!(error instanceof CommandError || error instanceof StartError)) throw error;
-    console.error(error.message);
-    return error instanceof CommandError ? error.exitCode : EXIT.usage;
+    const isExpected = error instanceof CommandError || error instanceof StartError;
+    console.error(isExpected ? error.message : error);
+    if (error instanceof CommandError) return error.exitCode;
+    return isExpected ? EXIT.usage : EXIT.bug;
   })
   .then((exitCode) => process.exit(exitCode));

@@ -1,8 +1,32 @@
-import { open, realpath, rename, rm, stat } from 'node:fs/promises';
+import { access, constants, open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { type Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type Call, CommandError, EXIT } from './command.ts';
+
+/**
+ * To be asked before the work: what is known already to make `writeOutput` fail.
+ * Without `-s`, npm writes which script it runs to the same stdout: a file that begins with that is not what was asked for.
+ */
+export async function checkOutput(target: string | undefined, { config, stdout }: Call): Promise<void> {
+  if (!isStdout(target))
+    await access(dirname(target), constants.W_OK).catch((error) => {
+      throw cannotWrite(target, error);
+    });
+  else if (config().isAfterNpmLines && stdout.isTTY !== true)
+    throw new CommandError(
+      EXIT.usage,
+      'npm has written to stdout before: use -o FILE, or npm run -s muster -- …',
+    );
+}
+
+function isStdout(target: string | undefined): target is '-' | undefined {
+  return target === undefined || target === '-';
+}
+
+function cannotWrite(target: string, error: unknown): CommandError {
+  return new CommandError(EXIT.usage, `${target} cannot be written: ${(error as Error).message}`);
+}
 
 /**
  * Writes all of `source` to the file `target`, or to stdout where that is `-` or not given. A file is written beside its
@@ -10,8 +34,7 @@ import { type Call, CommandError, EXIT } from './command.ts';
  */
 export async function writeOutput(target: string | undefined, source: Readable, call: Call): Promise<void> {
   const { signal } = call;
-  if (target === undefined || target === '-') {
-    refuseNpmLines(call);
+  if (isStdout(target)) {
     await pipeline(source, call.stdout, { end: false, signal });
     return;
   }
@@ -20,7 +43,7 @@ export async function writeOutput(target: string | undefined, source: Readable, 
   } catch (error) {
     const { syscall, path } = error as NodeJS.ErrnoException;
     if (path === undefined && syscall !== 'write') throw error;
-    throw new CommandError(EXIT.usage, `${target} cannot be written: ${(error as Error).message}`);
+    throw cannotWrite(target, error);
   }
 }
 
@@ -58,13 +81,4 @@ function writerTo(file: Awaited<ReturnType<typeof open>>): Writable {
       file.writev(chunks.map(({ chunk }) => chunk as Uint8Array)).then(() => done(), done);
     },
   });
-}
-
-/** Without `-s`, npm writes which script it runs to the same stdout: a file that begins with that is not what was asked for. */
-function refuseNpmLines({ config, stdout }: Call): void {
-  if (config.isAfterNpmLines && stdout.isTTY !== true)
-    throw new CommandError(
-      EXIT.usage,
-      'npm has written to stdout before: use -o FILE, or npm run -s muster -- …',
-    );
 }

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { type Command, EXIT, readWholeNumber } from './command.ts';
-import { writeOutput } from './output.ts';
+import { checkOutput, writeOutput } from './output.ts';
 import { SAMPLE_HEADER, SAMPLE_SEED, sampleRows } from './sample.ts';
 
 export const sample: Command = {
@@ -14,6 +14,7 @@ export const sample: Command = {
   async run(call) {
     const count = readWholeNumber('COUNT', call.args[0] ?? '', 1_000_000_000);
     const seed = readWholeNumber('--seed', call.options.seed ?? `${SAMPLE_SEED}`, 2 ** 32 - 1);
+    await checkOutput(call.options.output, call);
     await writeOutput(call.options.output, Readable.from(blocks(count, seed)), call);
     return EXIT.done;
   },
