@@ -23,13 +23,13 @@ export class Progress {
   readonly #timer: NodeJS.Timeout;
   #amount: Amount | undefined;
   #drawn = 0;
-  #drawnAt = 0;
+  #drawnAt = performance.now() - LEAST_LINE_MS;
   #tenth = 0;
 
   constructor(output: Call['stderr'], label: string) {
     this.#output = output;
     this.#label = label;
-    this.#timer = setInterval(() => this.#draw(), output.isTTY ? REDRAW_MS : LINE_MS);
+    this.#timer = setInterval(() => this.#tick(), output.isTTY ? REDRAW_MS : LEAST_LINE_MS);
   }
 
   update(amount: Amount): void {
@@ -37,7 +37,9 @@ export class Progress {
     const at = performance.now();
     this.#drawTenth(at, amount);
     const last = this.#seen.at(-1);
-    if (last !== undefined && at - last.at < REDRAW_MS) return;
+    // A task that begins anew after a crash may go back.
+    if (last !== undefined && amount.done < last.done) this.#seen.length = 0;
+    else if (last !== undefined && at - last.at < REDRAW_MS) return;
     this.#seen.push({ at, done: amount.done, part: amount.part ?? 0 });
     while (this.#seen.length > 2 && at - (this.#seen[0]?.at ?? at) > WINDOW_MS) this.#seen.shift();
   }
@@ -58,6 +60,10 @@ export class Progress {
     if (this.#output.isTTY || tenth <= this.#tenth || at - this.#drawnAt < LEAST_LINE_MS) return;
     this.#tenth = tenth;
     this.#draw();
+  }
+
+  #tick(): void {
+    if (this.#output.isTTY || performance.now() - this.#drawnAt >= LINE_MS) this.#draw();
   }
 
   #draw(): void {
