@@ -23,7 +23,7 @@ export class Progress {
   readonly #timer: NodeJS.Timeout;
   #amount: Amount | undefined;
   #drawn = 0;
-  #drawnAt = performance.now() - LEAST_LINE_MS;
+  #drawnAt = performance.now();
   #tenth = 0;
 
   constructor(output: Call['stderr'], label: string) {
