@@ -87,18 +87,14 @@ export const SETTINGS = {
 
 export type Config = ReturnType<typeof loadConfig>;
 
+type Env = Record<string, string | undefined>;
+
 /**
  * Reads the settings from `env`; a missing or empty variable takes its default. Nothing else reads the environment.
  * @throws {StartError} naming the variable, what was given and what is allowed
  */
-export function loadConfig(env: Record<string, string | undefined> = process.env) {
-  const read = <T>(name: keyof typeof SETTINGS, setting: Setting<T>): T => {
-    const given = env[name] ?? '';
-    const value = given === '' ? setting.default : setting.read(given);
-    if (value !== undefined) return value;
-    const shown = JSON.stringify(name === 'DATABASE_URL' ? redactUrl(given) : given);
-    throw new StartError(`${name}=${shown} cannot be used: allowed is ${setting.allowed}`);
-  };
+export function loadConfig(env: Env = process.env) {
+  const read = <T>(name: keyof typeof SETTINGS, setting: Setting<T>) => readSetting(env, name, setting);
   return {
     databaseUrl: read('DATABASE_URL', SETTINGS.DATABASE_URL),
     databasePoolMax: read('DATABASE_POOL_MAX', SETTINGS.DATABASE_POOL_MAX),
@@ -114,4 +110,39 @@ export function loadConfig(env: Record<string, string | undefined> = process.env
     idempotencyRetentionDays: read('IDEMPOTENCY_RETENTION_DAYS', SETTINGS.IDEMPOTENCY_RETENTION_DAYS),
     shutdownTimeoutMs: read('SHUTDOWN_TIMEOUT_MS', SETTINGS.SHUTDOWN_TIMEOUT_MS),
   };
+}
+
+/** What the commands ask of the environment. */
+export const CLIENT_SETTINGS = {
+  MUSTER_URL: text(
+    'http://127.0.0.1:3000',
+    (given) => /^https?:\/\/[^\s/?#@]+\/?$/.test(given) && URL.canParse(given),
+    'http://HOST:PORT or https://HOST:PORT',
+  ),
+  MUSTER_KEY: text('', (given) => /^[\x21-\x7e]+$/.test(given), 'a key, without spaces'),
+};
+
+/** Reads what the commands ask of the environment, as `loadConfig` does. */
+export function loadClientConfig(env: Env = process.env) {
+  return {
+    url: readSetting(env, 'MUSTER_URL', CLIENT_SETTINGS.MUSTER_URL),
+    key: readSetting(env, 'MUSTER_KEY', CLIENT_SETTINGS.MUSTER_KEY),
+    /** Whether npm has written to this stdout which script it runs. */
+    isAfterNpmLines: env.npm_lifecycle_event === 'muster' && env.npm_config_loglevel !== 'silent',
+  };
+}
+
+/** What is given may be a secret. */
+const SHOWN: Record<string, (given: string) => string> = {
+  DATABASE_URL: redactUrl,
+  MUSTER_URL: redactUrl,
+  MUSTER_KEY: () => '***',
+};
+
+function readSetting<T>(env: Env, name: string, setting: Setting<T>): T {
+  const given = env[name] ?? '';
+  const value = given === '' ? setting.default : setting.read(given);
+  if (value !== undefined) return value;
+  const shown = JSON.stringify(SHOWN[name]?.(given) ?? given);
+  throw new StartError(`${name}=${shown} cannot be used: allowed is ${setting.allowed}`);
 }
