@@ -8,7 +8,7 @@ t.test('help lists every command, and how each is used', async (t) => {
   const { code, stdout, stderr } = await runCommand(t, ['help']);
   t.strictSame([code, stderr], [0, '']);
   const names = [...stdout.matchAll(/^ {2}([a-z]+) .* {2}\S/gm)].map(([, name = '']) => name);
-  t.strictSame(names, ['import', 'errors', 'export', 'sample', 'help']);
+  t.strictSame(names, ['import', 'errors', 'export', 'sample', 'keys', 'help']);
   for (const name of Object.keys(CLIENT_SETTINGS)) t.match(stdout, name);
   for (const name of names) {
     const { code, stdout } = await runCommand(t, ['help', name]);
@@ -36,6 +36,13 @@ t.test('wrong usage ends in 2, and says what is wrong on stderr', async (t) => {
     [['export', '--format', 'xml'], /^--format is one of csv, ndjson, not xml/],
     [['sample', 'many'], /^COUNT is a whole number/],
     [['sample', '1', '--seed', '-1'], /^Option '--seed' argument is ambiguous/],
+    [['keys', 'make'], /^ACTION is one of create, list, revoke, not make/],
+    [['keys', 'create', 'x'], /^x is one argument too many/],
+    [['keys', 'revoke'], /^ID is missing/],
+    [['keys', 'create', '--scopes', 'keys'], /^--name is what/],
+    [['keys', 'create', '--name', 'n'], /^--scopes are some of/],
+    [['keys', 'create', '--name', 'n', '--scopes', 'keys,all'], /^--scopes are some of/],
+    [['keys', 'create', '--name', 'n', '--scopes', 'keys', '--expires', '2020'], /^--expires is a time/],
     [['sample', '1', '-o', '/not/there'], /^\/not\/there cannot be written: ENOENT/],
   ];
   for (const [args, said] of wrong) {

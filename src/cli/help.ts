@@ -1,6 +1,7 @@
 import { type Command, CommandError, EXIT } from './command.ts';
 import { exportUsers } from './export.command.ts';
 import { errors, importUsers } from './import.command.ts';
+import { keys } from './keys.command.ts';
 import { sample } from './sample.command.ts';
 
 /** Every command, in the order of the help. */
@@ -9,6 +10,7 @@ export const COMMANDS: readonly Command[] = [
   errors,
   exportUsers,
   sample,
+  keys,
   {
     name: 'help',
     args: '[COMMAND]',
