@@ -27,11 +27,20 @@ import { isEmail } from './users/keys.ts';
 import users from './users/plugin.ts';
 import tutorialRoutes from './users/tutorial.routes.ts';
 import usersRoutes from './users/users.routes.ts';
+import { deliverOf } from './webhooks/deliver.task.ts';
+import deliveriesRoutes from './webhooks/deliveries.routes.ts';
+import { Networks } from './webhooks/networks.ts';
+import webhooks from './webhooks/plugin.ts';
+import { Sender, type SenderOptions } from './webhooks/sender.ts';
+import { testOf } from './webhooks/test.task.ts';
+import webhooksRoutes from './webhooks/webhooks.routes.ts';
 
 /** What the tests add. */
 interface Extra {
   /** Kinds of tasks of their own. */
   kinds?: readonly TaskKind[];
+  /** How webhooks are sent to: another limit of time, another resolver. */
+  sender?: Omit<SenderOptions, 'networks'>;
   /** Called at each step of a task. */
   reached?(step: string): void;
 }
@@ -66,8 +75,18 @@ export async function buildApp(
 
   await app.register(db, { databaseUrl: config.databaseUrl, poolMax: config.databasePoolMax, entities });
   await app.register(changes);
+  const networks = new Networks(config.webhookAllowedNetworks);
+  const sender = new Sender({ ...extra.sender, networks });
+  app.addHook('onClose', () => sender.close()); // after the tasks that send: the hooks run in reverse
   await app.register(tasks, {
-    kinds: [sleep, gather, pruneOf(prunables(config)), ...(extra.kinds ?? [])],
+    kinds: [
+      sleep,
+      gather,
+      pruneOf(prunables(config)),
+      deliverOf(sender, app.bell),
+      testOf(sender),
+      ...(extra.kinds ?? []),
+    ],
     schedules: [{ name: 'prune', kind: 'prune', input: {}, cron: '17 * * * *', timeZone: 'UTC' }],
     formats,
     concurrency: config.taskConcurrency,
@@ -75,12 +94,15 @@ export async function buildApp(
     reached: extra.reached,
   });
   await app.register(users);
+  await app.register(webhooks);
 
   await app.register(usersRoutes);
   await app.register(historyRoutes);
   await app.register(changesRoutes);
   await app.register(tasksRoutes);
   await app.register(schedulesRoutes);
+  await app.register(webhooksRoutes, { networks });
+  await app.register(deliveriesRoutes);
   await app.register(tutorialRoutes);
 
   return app;

@@ -4,6 +4,17 @@ import { IdempotencyRecord } from './http/idempotency.entity.ts';
 import { Schedule } from './tasks/schedule.entity.ts';
 import { Task } from './tasks/task.entity.ts';
 import { User } from './users/user.entity.ts';
+import { Delivery, Webhook } from './webhooks/webhook.entity.ts';
 
 /** Every entity of Muster. */
-export const entities = [Instance, User, Change, ChangeLog, IdempotencyRecord, Task, Schedule];
+export const entities = [
+  Instance,
+  User,
+  Change,
+  ChangeLog,
+  IdempotencyRecord,
+  Task,
+  Schedule,
+  Webhook,
+  Delivery,
+];

@@ -68,6 +68,8 @@ t.test('every route of the service is listed', async (t) => {
   t.strictSame(operations.map(({ name }) => name).sort(), [
     'DELETE /schedules/{id}',
     'DELETE /users/{id}',
+    'DELETE /webhooks/{id}',
+    'GET /changes',
     'GET /schedules',
     'GET /start-task',
     'GET /tasks',
@@ -75,13 +77,22 @@ t.test('every route of the service is listed', async (t) => {
     'GET /user/{id}',
     'GET /users',
     'GET /users/{id}',
+    'GET /users/{id}/history',
+    'GET /webhooks',
+    'GET /webhooks/{id}',
+    'GET /webhooks/{id}/deliveries',
     'PATCH /users/{id}',
+    'PATCH /webhooks/{id}',
     'POST /add-user',
     'POST /schedules',
     'POST /tasks',
     'POST /tasks/{id}/cancel',
     'POST /tasks/{id}/retry',
     'POST /users',
+    'POST /webhooks',
+    'POST /webhooks/{id}/replay',
+    'POST /webhooks/{id}/rotate-secret',
+    'POST /webhooks/{id}/test',
   ]);
 });
 
@@ -121,7 +132,7 @@ t.test('every body, asked for or answered, has an example', async (t) => {
   const bodies = operations.flatMap(({ name, operation: { requestBody } }) =>
     requestBody === undefined || '$ref' in requestBody ? [] : [{ name, content: requestBody.content }],
   );
-  t.equal(bodies.length, 5, 'four POSTs and a PATCH');
+  t.equal(bodies.length, 8, 'six POSTs and two PATCHes');
   const all = [...bodies, ...answers.map(({ name, answer }) => ({ name, content: answer.content ?? {} }))];
   for (const { name, content } of all) {
     for (const [type, { example, examples }] of Object.entries(content)) {
@@ -177,6 +188,10 @@ t.test('the headers of an answer are listed with it, with an example', async (t)
     'GET /tasks 200': ['Link'],
     'GET /tasks/{id} 200': ['Preference-Applied'],
     'POST /schedules 201': ['Location', 'Idempotent-Replayed'],
+    'POST /webhooks 201': ['Location', 'Idempotent-Replayed'],
+    'GET /webhooks/{id}/deliveries 200': ['Link'],
+    'POST /webhooks/{id}/test 202': ['Location'],
+    'POST /webhooks/{id}/replay 202': ['Location'],
   });
 });
 
@@ -194,7 +209,7 @@ t.test('a PATCH takes a merge patch, and JSON after it', async (t) => {
 
 t.test('a task to be enqueued is one of its kinds, told apart by name', async (t) => {
   const schema = document.components?.schemas?.NewTask;
-  const kinds = ['sleep', 'gather', 'prune'];
+  const kinds = ['sleep', 'gather', 'prune', 'deliver', 'test-webhook'];
   t.match(schema, { discriminator: { propertyName: 'kind' } });
   const { discriminator, oneOf = [] } = schema as OpenAPIV3_1.SchemaObject;
   t.strictSame(Object.keys(discriminator?.mapping ?? {}), kinds);

@@ -19,6 +19,11 @@ export const TAGS = {
     name: 'Tasks',
     description: 'Long work that runs beside the requests, and what has become of it.',
   },
+  webhooks: {
+    name: 'Webhooks',
+    description:
+      'Have every change pushed to a URL: signed, at least once, and the changes of one user in order.',
+  },
   tutorial: {
     name: 'Tutorial',
     description:
