@@ -1425,6 +1425,12 @@ export interface components {
             lastError?: string;
             /**
              * Format: date-time
+             * @description when what has failed is tried again: RFC 3339, UTC, to the millisecond
+             * @example 2026-01-15T09:30:00.000Z
+             */
+            retryAt?: string;
+            /**
+             * Format: date-time
              * @description when it was disabled: RFC 3339, UTC, to the millisecond
              * @example 2026-01-15T09:30:00.000Z
              */
@@ -1509,6 +1515,12 @@ export interface components {
              * @example The receiver answered 500.
              */
             lastError?: string;
+            /**
+             * Format: date-time
+             * @description when what has failed is tried again: RFC 3339, UTC, to the millisecond
+             * @example 2026-01-15T09:30:00.000Z
+             */
+            retryAt?: string;
             /**
              * Format: date-time
              * @description when it was disabled: RFC 3339, UTC, to the millisecond

@@ -10,7 +10,7 @@ export default class extends Migration {
     );
 
     this.addSql(
-      `create table \`webhooks\` (\`id\` integer not null primary key autoincrement, \`url\` text not null, \`types\` json null, \`description\` text null, \`secret\` text not null, \`old_secrets\` json not null, \`position\` bigint not null, \`acknowledged\` json not null, \`epoch\` integer not null, \`failures\` integer not null, \`failing_since\` datetime null, \`last_error\` text null, \`disabled_at\` datetime null, \`disabled_reason\` text null, \`created_at\` datetime not null, \`updated_at\` datetime not null);`,
+      `create table \`webhooks\` (\`id\` integer not null primary key autoincrement, \`url\` text not null, \`types\` json null, \`description\` text null, \`secret\` text not null, \`old_secrets\` json not null, \`position\` bigint not null, \`acknowledged\` json not null, \`epoch\` integer not null, \`failures\` integer not null, \`failing_since\` datetime null, \`last_error\` text null, \`retry_at\` datetime null, \`tried_up_to\` bigint null, \`disabled_at\` datetime null, \`disabled_reason\` text null, \`created_at\` datetime not null, \`updated_at\` datetime not null);`,
     );
   }
 

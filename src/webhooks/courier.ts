@@ -3,6 +3,7 @@ import { CHANGES } from '../changes/record.ts';
 import type { Bell } from '../db/bell.ts';
 import type { Reader } from '../db/reader.ts';
 import type { Tx } from '../db/tx.ts';
+import { hastenByKey } from '../tasks/control.ts';
 import type { TaskQueue } from '../tasks/queue.ts';
 import { DELIVER, WEBHOOKS } from './topics.ts';
 
@@ -24,6 +25,8 @@ interface Options {
 interface Standing {
   id: number;
   behind: number | boolean;
+  /** There is something that was not tried yet, and may be at once. */
+  fresh: number | boolean | null;
   state: string | null;
 }
 
@@ -31,7 +34,7 @@ interface Standing {
  * Enqueues a delivery for each webhook that is behind the log and has none. It is told by the bell and does not poll, but
  * for one case: a change that is committed while a delivery ends finds a task that is not finished, and may be too late
  * for it. So it looks again after a second while one runs and is behind. A delivery that waits for its next attempt will
- * see every change by itself.
+ * see every change by itself, and is woken when only some users' changes are held.
  */
 export class Courier {
   readonly #options: Options;
@@ -96,9 +99,9 @@ export class Courier {
   async #look(): Promise<number | undefined> {
     const { reader, queue, write } = this.#options;
     const all = await reader.read<Standing>(
-      `select webhooks.id, tasks.state, position < (select coalesce((select max(position) from changes), kept_after)
-         from change_log) as behind
-       from webhooks left join tasks on tasks.kind = '${DELIVER}' and tasks.dedupe_key = cast(webhooks.id as text)
+      `select webhooks.id, tasks.state, position < head as behind, tried_up_to < head as fresh
+       from (select coalesce((select max(position) from changes), kept_after) as head from change_log) as log,
+         webhooks left join tasks on tasks.kind = '${DELIVER}' and tasks.dedupe_key = cast(webhooks.id as text)
          and tasks.finished_at is null
        where disabled_at is null`,
       [],
@@ -106,8 +109,10 @@ export class Courier {
     this.#hasWebhooks = all.length > 0;
     const behind = all.filter((one) => Boolean(one.behind));
     const idle = behind.filter(({ state }) => state === null);
-    if (idle.length > 0) {
+    const held = behind.filter(({ state, fresh }) => state === 'scheduled' && Boolean(fresh));
+    if (idle.length + held.length > 0) {
       await write(async (tx) => {
+        for (const { id } of held) await hastenByKey(tx, DELIVER, String(id));
         for (const { id } of idle)
           await queue.enqueue(tx, DELIVER, { webhookId: id }, { dedupeKey: String(id) });
       });

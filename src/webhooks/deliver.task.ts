@@ -4,7 +4,7 @@ import type { Bell } from '../db/bell.ts';
 import { defineTask, PermanentFailure, type TaskContext } from '../tasks/kinds.ts';
 import { runRound } from './round.ts';
 import type { Sender } from './sender.ts';
-import { readTarget, saveFailure, saveReached, type Target } from './target.ts';
+import { disable, readTarget, saveSuccess, type Target } from './target.ts';
 import { DELIVER } from './topics.ts';
 
 /** Changes that are read at once, and so the furthest that anybody's can be ahead of one that has failed. */
@@ -80,12 +80,16 @@ async function deliverAll(context: Context, sender: Sender, news: News): Promise
     }
     const changes = page.changes.filter(({ position }) => !acknowledged.includes(Number(position)));
     if (changes.length > 0) {
-      await runRound(context, sender, target, { ...page, changes });
+      await runRound(context, sender, target, {
+        changes,
+        upTo: page.upTo,
+        isFull: page.changes.length === WINDOW,
+      });
     } else {
       passed = { epoch: target.epoch, position: page.upTo };
       if (page.upTo < page.head || (await news.within(LINGER_MS))) continue;
-      if (page.upTo > target.position)
-        await write((tx) => saveReached(tx, target, { position: page.upTo, acknowledged: [] }));
+      if (page.upTo > target.position || target.failures > 0)
+        await write((tx) => saveSuccess(tx, target, page.upTo));
       return { position: page.upTo };
     }
   }
@@ -95,9 +99,7 @@ async function giveUp({ write }: Context, target: Target, keptAfter: number): Pr
   const reason =
     `What follows its position ${target.position} is not kept any more: the log begins after ${keptAfter}. ` +
     'Read GET /users, and replay from its Muster-Position.';
-  const since = target.failingSince ?? new Date();
-  const isCurrent = await write((tx) => saveFailure(tx, target, { error: reason, since, reason }));
-  if (isCurrent) throw new PermanentFailure(reason, 'position-gone');
+  if (await write((tx) => disable(tx, target, reason))) throw new PermanentFailure(reason, 'position-gone');
 }
 
 /** Whether there was news since it was last asked. */

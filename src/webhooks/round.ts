@@ -4,7 +4,15 @@ import { saveAttempts } from './deliveries.ts';
 import { messageOf } from './message.ts';
 import { GIVE_UP_MS, retryAfterMs } from './retries.ts';
 import type { Outcome, Sender } from './sender.ts';
-import { type Attempt, type Reached, saveFailure, saveReached, saveSuccess, type Target } from './target.ts';
+import {
+  type Attempt,
+  disable,
+  type Reached,
+  saveFailing,
+  saveReached,
+  saveSuccess,
+  type Target,
+} from './target.ts';
 
 /** Users whose changes are on their way at once. */
 const CHAINS_AT_ONCE = 10;
@@ -15,6 +23,8 @@ const LAST_MS = 1000;
 interface Window {
   changes: readonly ChangeRow[];
   upTo: number;
+  /** Nothing beyond it is read before something of it has been acknowledged. */
+  isFull: boolean;
 }
 
 /**
@@ -27,8 +37,9 @@ export async function runRound(
   { write, signal }: TaskContext<unknown>,
   sender: Sender,
   target: Target,
-  { changes, upTo }: Window,
+  { changes, upTo, isFull }: Window,
 ): Promise<void> {
+  const held = heldUsers(target, changes);
   const stop = lastMoment(signal);
   const acknowledged = new Set(target.acknowledged);
   const failures: Outcome[] = [];
@@ -67,17 +78,32 @@ export async function runRound(
       if (outcome.error !== null) return;
     }
   };
-  const chains = Map.groupBy(changes, ({ user_id }) => user_id).values();
-  // One that has failed is asked cautiously.
-  const atOnce = target.failures > 0 ? 1 : CHAINS_AT_ONCE;
+  const due = changes.filter(({ user_id }) => !held.has(user_id));
+  const chains = Map.groupBy(due, ({ user_id }) => user_id).values();
+  // A receiver that was not there is asked cautiously.
+  const atOnce = target.failures > 0 && target.triedUpTo === undefined ? 1 : CHAINS_AT_ONCE;
   const lanes = Array.from({ length: atOnce }, async () => {
     for (const chain of chains) await deliverChain(chain);
   });
   const ends = await Promise.allSettled(lanes);
   await saved;
   for (const end of ends) if (end.status === 'rejected') throw end.reason;
-  if (failures.length > 0) await fail(write, target, failures);
-  else if (target.failures > 0 && !isOver) await write((tx) => saveSuccess(tx, target));
+  signal.throwIfAborted(); // the lanes have ended early
+  const triedUpTo = isFull || failures.some(isUnavailable) ? null : upTo;
+  if (failures.length > 0 || held.size > 0)
+    await fail(write, target, failures, { triedUpTo, isHolding: held.size > 0 });
+  else if (target.failures > 0 && !isOver) await write((tx) => saveSuccess(tx, target, upTo));
+}
+
+function msUntil(time: Date | undefined): number {
+  return time === undefined ? 0 : Math.max(0, time.getTime() - Date.now());
+}
+
+/** Before it is time to try again what was refused, new changes of other users have woken the delivery. */
+function heldUsers({ retryAt, triedUpTo }: Target, changes: readonly ChangeRow[]): Set<number> {
+  if (triedUpTo === undefined || msUntil(retryAt) === 0) return new Set();
+  const tried = changes.filter(({ position }) => Number(position) <= triedUpTo);
+  return new Set(tried.map(({ user_id }) => user_id));
 }
 
 /** Not this message, but the receiver: it is down, overloaded, or gone. */
@@ -97,17 +123,33 @@ async function fail(
   write: TaskContext['write'],
   target: Target,
   failures: readonly Outcome[],
+  { triedUpTo, isHolding }: { triedUpTo: number | null; isHolding: boolean },
 ): Promise<void> {
   const gone = failures.find(({ status }) => status === 410);
-  const error = (gone ?? failures[0])?.error ?? '';
+  const error = (gone ?? failures[0])?.error ?? target.lastError;
   const since = target.failingSince ?? new Date();
-  const hasFailedLong = Date.now() - since.getTime() >= GIVE_UP_MS;
+  const hasFailedLong = failures.length > 0 && Date.now() - since.getTime() >= GIVE_UP_MS;
+  // When what is held is to be tried again stays as it is.
+  const isEarly = isHolding && !failures.some(isUnavailable);
+  const askedMs = Math.max(0, ...failures.map((one) => one.askedMs ?? 0));
+  const afterMs = isEarly ? msUntil(target.retryAt) : retryAfterMs(target.failures, askedMs);
   const reason = gone ? error : hasFailedLong ? `It has failed for three days. ${error}` : undefined;
+  const isCurrent = await write(async (tx) => {
+    const failing = {
+      failures: target.failures + (isEarly ? 0 : 1),
+      since,
+      error,
+      retryAt: new Date(Date.now() + afterMs),
+      triedUpTo,
+    };
+    const isThere = await saveFailing(tx, target, failing);
+    if (isThere && reason !== undefined) await disable(tx, target, reason);
+    return isThere;
+  });
   // Enabled or set to another URL or position meanwhile, it begins anew.
-  if (!(await write((tx) => saveFailure(tx, target, { error, since, reason })))) return;
+  if (!isCurrent) return;
   if (reason !== undefined) throw new PermanentFailure(`Webhook ${target.id} is disabled. ${reason}`);
-  const askedMs = Math.max(...failures.map((one) => one.askedMs ?? 0));
-  throw new RetryLater(retryAfterMs(target.failures, askedMs), error);
+  throw new RetryLater(afterMs, error);
 }
 
 /** Aborted when the attempt is to end; a little later when that is for a shutdown. */

@@ -19,6 +19,9 @@ export interface Target {
   epoch: number;
   failures: number;
   failingSince: Date | undefined;
+  lastError: string;
+  retryAt: Date | undefined;
+  triedUpTo: number | undefined;
   isDisabled: boolean;
 }
 
@@ -32,13 +35,17 @@ interface TargetRow {
   epoch: number;
   failures: number;
   failing_since: unknown;
+  last_error: string | null;
+  retry_at: unknown;
+  tried_up_to: unknown;
   disabled_at: unknown;
 }
 
 export async function readTarget(reader: Reader, id: number): Promise<Target | undefined> {
   const [row] = await reader.read<TargetRow>(
     `select url, cast(types as text) as types, secret, cast(old_secrets as text) as old_secrets, position,
-       cast(acknowledged as text) as acknowledged, epoch, failures, failing_since, disabled_at
+       cast(acknowledged as text) as acknowledged, epoch, failures, failing_since, last_error, retry_at,
+       tried_up_to, disabled_at
      from webhooks where id = ?`,
     [id],
   );
@@ -54,6 +61,9 @@ export async function readTarget(reader: Reader, id: number): Promise<Target | u
     epoch: row.epoch,
     failures: row.failures,
     failingSince: row.failing_since === null ? undefined : toDate(row.failing_since),
+    lastError: row.last_error ?? '',
+    retryAt: row.retry_at === null ? undefined : toDate(row.retry_at),
+    triedUpTo: row.tried_up_to === null ? undefined : Number(row.tried_up_to),
     isDisabled: row.disabled_at !== null,
   };
 }
@@ -82,19 +92,30 @@ export async function saveReached(tx: Tx, { id, epoch }: Target, reached: Reache
   ]);
 }
 
-/** After a round without a failure. */
-export async function saveSuccess(tx: Tx, { id, epoch }: Target): Promise<void> {
-  await set(tx, id, epoch, 'failures = 0, failing_since = null, last_error = null', []);
+/** When everything up to a position is acknowledged, or nothing to have. */
+export async function saveSuccess(tx: Tx, { id, epoch }: Target, position: number): Promise<void> {
+  const all = 'failures = 0, failing_since = null, last_error = null, retry_at = null, tried_up_to = null';
+  await set(tx, id, epoch, `${all}, position = ?, acknowledged = '[]'`, [position]);
 }
 
-/** After a round with one. With a `reason` the webhook is disabled. False, and nothing is kept, as for `saveReached`. */
-export async function saveFailure(
-  tx: Tx,
-  { id, epoch }: Target,
-  { error, since, reason }: { error: string; since: Date; reason?: string | undefined },
-): Promise<boolean> {
-  if (reason !== undefined) await set(tx, id, epoch, DISABLE, [new Date(), reason]);
-  return set(tx, id, epoch, 'failures = failures + 1, failing_since = ?, last_error = ?', [since, error]);
+export interface Failing {
+  failures: number;
+  since: Date;
+  error: string;
+  retryAt: Date | null;
+  triedUpTo: number | null;
+}
+
+/** When something is. False, and nothing is kept, as for `saveReached`. */
+export async function saveFailing(tx: Tx, { id, epoch }: Target, failing: Failing): Promise<boolean> {
+  const { failures, since, error, retryAt, triedUpTo } = failing;
+  const all = 'failures = ?, failing_since = ?, last_error = ?, retry_at = ?, tried_up_to = ?';
+  return set(tx, id, epoch, all, [failures, since, error, retryAt, triedUpTo]);
+}
+
+/** False, and nothing is kept, as for `saveReached`. */
+export async function disable(tx: Tx, { id, epoch }: Target, reason: string): Promise<boolean> {
+  return set(tx, id, epoch, DISABLE, [new Date(), reason]);
 }
 
 async function set(tx: Tx, id: number, epoch: number, what: string, values: unknown[]): Promise<boolean> {

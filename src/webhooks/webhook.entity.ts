@@ -29,6 +29,9 @@ const WebhookSchema = defineEntity({
     failures: p.integer(),
     failingSince: p.datetime(3).nullable(),
     lastError: p.text().nullable(),
+    retryAt: p.datetime(3).nullable(),
+    /** Up to here all that could be tried was, and what has failed is held until `retryAt`; null when nothing else is to be tried before. */
+    triedUpTo: p.bigint('number').ignoreSchemaChanges('type').nullable(),
     disabledAt: p.datetime(3).nullable(),
     disabledReason: p.text().nullable(),
     createdAt: p.datetime(3),

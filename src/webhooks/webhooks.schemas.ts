@@ -79,6 +79,7 @@ const properties = {
     description: 'what was wrong at the last attempt, while it fails',
     examples: ['The receiver answered 500.'],
   },
+  retryAt: dateTime('when what has failed is tried again'),
   disabledAt: dateTime('when it was disabled'),
   disabledReason: {
     type: 'string',

@@ -32,6 +32,7 @@ export interface WebhookView {
   position: number;
   failingSince?: Date;
   lastError?: string;
+  retryAt?: Date;
   disabledAt?: Date;
   disabledReason?: string;
   createdAt: Date;
@@ -46,6 +47,7 @@ interface WebhookRow {
   position: unknown;
   failing_since: unknown;
   last_error: string | null;
+  retry_at: unknown;
   disabled_at: unknown;
   disabled_reason: string | null;
   created_at: unknown;
@@ -53,7 +55,7 @@ interface WebhookRow {
 }
 
 const COLUMNS =
-  'id, url, cast(types as text) as types, description, position, failing_since, last_error, disabled_at, ' +
+  'id, url, cast(types as text) as types, description, position, failing_since, last_error, retry_at, disabled_at, ' +
   'disabled_reason, created_at, updated_at';
 
 /** A secret that was replaced signs beside the new one for so long. */
@@ -104,10 +106,10 @@ export async function updateWebhook(tx: Tx, id: number, patch: WebhookPatch): Pr
   const { url, types, description, enabled } = patch;
   const now = new Date();
   const parts: [string, unknown[]][] = [['updated_at = ?', [now]]];
-  if (url !== undefined) parts.push(['url = ?, epoch = epoch + 1', [url]]);
+  if (url !== undefined) parts.push([`url = ?, ${ANEW}`, [url]]);
   if (types !== undefined) parts.push(['types = ?', [jsonOrNull(types)]]);
   if (description !== undefined) parts.push(['description = ?', [description]]);
-  if (enabled === true) parts.push([ENABLE, []]);
+  if (enabled === true) parts.push([`${ENABLE}${url === undefined ? `, ${ANEW}` : ''}`, []]);
   if (enabled === false) parts.push([DISABLE, [now, 'It was disabled by a request.']]);
   const set = parts.map(([one]) => one).join(', ');
   const row = await update(
@@ -123,9 +125,9 @@ export async function updateWebhook(tx: Tx, id: number, patch: WebhookPatch): Pr
 /** The first reason stays. */
 export const DISABLE =
   'disabled_at = coalesce(disabled_at, ?), disabled_reason = coalesce(disabled_reason, ?)';
-/** What fails just now does not count any more. */
-const ENABLE =
-  'disabled_at = null, disabled_reason = null, failures = 0, failing_since = null, last_error = null';
+/** Nothing is waited for any more, and what comes of a round that is on its way does not count. */
+const ANEW = 'retry_at = null, tried_up_to = null, epoch = epoch + 1';
+const ENABLE = `disabled_at = null, disabled_reason = null, failures = 0, failing_since = null, last_error = null`;
 
 /** @throws {NotFound} */
 export async function deleteWebhook(tx: Tx, id: number): Promise<void> {
@@ -160,7 +162,7 @@ export async function rotateSecret(tx: Tx, id: number): Promise<WebhookView & { 
  */
 export async function moveWebhook(tx: Tx, id: number, position: number): Promise<void> {
   await hastenByKey(tx, DELIVER, String(id));
-  await update(tx, id, `${ENABLE}, position = ?, acknowledged = '[]', epoch = epoch + 1, updated_at = ?`, [
+  await update(tx, id, `${ENABLE}, ${ANEW}, position = ?, acknowledged = '[]', updated_at = ?`, [
     position,
     new Date(),
   ]);
@@ -200,6 +202,7 @@ function webhookView(row: WebhookRow): WebhookView {
     position: Number(row.position),
     ...(row.failing_since !== null && { failingSince: toDate(row.failing_since) }),
     ...(row.last_error !== null && { lastError: row.last_error }),
+    ...(row.retry_at !== null && row.disabled_at === null && { retryAt: toDate(row.retry_at) }),
     ...(row.disabled_at !== null && { disabledAt: toDate(row.disabled_at) }),
     ...(row.disabled_reason !== null && { disabledReason: row.disabled_reason }),
     createdAt: toDate(row.created_at),
