@@ -166,6 +166,7 @@ export async function moveWebhook(tx: Tx, id: number, position: number): Promise
     position,
     new Date(),
   ]);
+  tx.ring(WEBHOOKS); // a delivery that is just ending does not see it
 }
 
 /** @throws {NotFound} */
