@@ -76,6 +76,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/users/{id}/erase": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Erase a user and every personal value of theirs
+         * @description The user is deleted, and what is known of them is removed from the log of changes, from stored answers, tasks and whatever waits to be delivered. Their changes stay as empty places, so that the order stands. When all is done, followers see `user.erased`. Also for a user who has been deleted before. It may be asked for again.
+         */
+        post: operations["eraseUser"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/changes": {
         parameters: {
             query?: never;
@@ -623,101 +643,6 @@ export interface components {
             } | null;
         };
         /**
-         * @description What happened to one user.
-         * @example {
-         *       "position": 42,
-         *       "type": "user.updated",
-         *       "userId": 7,
-         *       "version": 2,
-         *       "user": {
-         *         "id": 7,
-         *         "name": "Ada King",
-         *         "email": "ada@example.com",
-         *         "attributes": {
-         *           "team": "analysis"
-         *         },
-         *         "version": 2,
-         *         "createdAt": "2026-01-15T09:30:00.000Z",
-         *         "updatedAt": "2026-03-02T16:05:12.480Z"
-         *       },
-         *       "changedFields": [
-         *         "name",
-         *         "attributes"
-         *       ],
-         *       "actor": null,
-         *       "at": "2026-03-02T16:05:12.480Z"
-         *     }
-         */
-        Change: {
-            /**
-             * @description a place in the one order of all changes; 0 is before the first
-             * @example 42
-             */
-            position: number;
-            /**
-             * @description what happened; `user.erased` follows when every personal value of a user has been removed, from earlier changes as well
-             * @example user.updated
-             * @enum {string}
-             */
-            type: "user.created" | "user.updated" | "user.deleted" | "user.erased";
-            /**
-             * @description whom it happened to
-             * @example 7
-             */
-            userId: number;
-            /**
-             * @description the user’s version after it: per user it rises by one with each change, deletion included
-             * @example 2
-             */
-            version: number;
-            /**
-             * @description the user after it; null when there is none any more, and in every change of a user who was erased
-             * @example {
-             *       "id": 7,
-             *       "name": "Ada King",
-             *       "email": "ada@example.com",
-             *       "attributes": {
-             *         "team": "analysis"
-             *       },
-             *       "version": 2,
-             *       "createdAt": "2026-01-15T09:30:00.000Z",
-             *       "updatedAt": "2026-03-02T16:05:12.480Z"
-             *     }
-             */
-            user: components["schemas"]["User"] | null;
-            /**
-             * @description those of them that are not as they were before; none for a user who was erased
-             * @example [
-             *       "name",
-             *       "attributes"
-             *     ]
-             */
-            changedFields: ("name" | "email" | "attributes")[];
-            /**
-             * @description who asked for it; null where nobody had to say who they are
-             * @example null
-             */
-            actor: string | null;
-            /**
-             * Format: date-time
-             * @description when it was made: RFC 3339, UTC, to the millisecond
-             * @example 2026-03-02T16:05:12.480Z
-             */
-            at: string;
-        };
-        /**
-         * @description Server-sent events (HTML §9.2). The first, `position`, says after which position the stream follows: `{"position": 41}`. Then each change is an event of its own, named by its type, with its position as `id`. Every 15 seconds without one there is a comment, and with it the position up to which there was nothing to send.
-         * @example retry: 1000
-         *     id: 41
-         *     event: position
-         *     data: {"position":41}
-         *
-         *     id: 42
-         *     event: user.updated
-         *     data: {"position":42,"type":"user.updated","userId":7,"version":2,"user":{"id":7,"name":"Ada King","email":"ada@example.com","attributes":{"team":"analysis"},"version":2,"createdAt":"2026-01-15T09:30:00.000Z","updatedAt":"2026-03-02T16:05:12.480Z"},"changedFields":["name","attributes"],"actor":null,"at":"2026-03-02T16:05:12.480Z"}
-         */
-        ChangeEvents: string;
-        /**
          * @description How far a task is.
          * @example {
          *       "done": 40,
@@ -862,6 +787,101 @@ export interface components {
             finishedAt?: string;
         };
         /**
+         * @description What happened to one user.
+         * @example {
+         *       "position": 42,
+         *       "type": "user.updated",
+         *       "userId": 7,
+         *       "version": 2,
+         *       "user": {
+         *         "id": 7,
+         *         "name": "Ada King",
+         *         "email": "ada@example.com",
+         *         "attributes": {
+         *           "team": "analysis"
+         *         },
+         *         "version": 2,
+         *         "createdAt": "2026-01-15T09:30:00.000Z",
+         *         "updatedAt": "2026-03-02T16:05:12.480Z"
+         *       },
+         *       "changedFields": [
+         *         "name",
+         *         "attributes"
+         *       ],
+         *       "actor": null,
+         *       "at": "2026-03-02T16:05:12.480Z"
+         *     }
+         */
+        Change: {
+            /**
+             * @description a place in the one order of all changes; 0 is before the first
+             * @example 42
+             */
+            position: number;
+            /**
+             * @description what happened; `user.erased` follows when every personal value of a user has been removed, from earlier changes as well
+             * @example user.updated
+             * @enum {string}
+             */
+            type: "user.created" | "user.updated" | "user.deleted" | "user.erased";
+            /**
+             * @description whom it happened to
+             * @example 7
+             */
+            userId: number;
+            /**
+             * @description the user’s version after it: per user it rises by one with each change, deletion included
+             * @example 2
+             */
+            version: number;
+            /**
+             * @description the user after it; null when there is none any more, and in every change of a user who was erased
+             * @example {
+             *       "id": 7,
+             *       "name": "Ada King",
+             *       "email": "ada@example.com",
+             *       "attributes": {
+             *         "team": "analysis"
+             *       },
+             *       "version": 2,
+             *       "createdAt": "2026-01-15T09:30:00.000Z",
+             *       "updatedAt": "2026-03-02T16:05:12.480Z"
+             *     }
+             */
+            user: components["schemas"]["User"] | null;
+            /**
+             * @description those of them that are not as they were before; none for a user who was erased
+             * @example [
+             *       "name",
+             *       "attributes"
+             *     ]
+             */
+            changedFields: ("name" | "email" | "attributes")[];
+            /**
+             * @description who asked for it; null where nobody had to say who they are
+             * @example null
+             */
+            actor: string | null;
+            /**
+             * Format: date-time
+             * @description when it was made: RFC 3339, UTC, to the millisecond
+             * @example 2026-03-02T16:05:12.480Z
+             */
+            at: string;
+        };
+        /**
+         * @description Server-sent events (HTML §9.2). The first, `position`, says after which position the stream follows: `{"position": 41}`. Then each change is an event of its own, named by its type, with its position as `id`. Every 15 seconds without one there is a comment, and with it the position up to which there was nothing to send.
+         * @example retry: 1000
+         *     id: 41
+         *     event: position
+         *     data: {"position":41}
+         *
+         *     id: 42
+         *     event: user.updated
+         *     data: {"position":42,"type":"user.updated","userId":7,"version":2,"user":{"id":7,"name":"Ada King","email":"ada@example.com","attributes":{"team":"analysis"},"version":2,"createdAt":"2026-01-15T09:30:00.000Z","updatedAt":"2026-03-02T16:05:12.480Z"},"changedFields":["name","attributes"],"actor":null,"at":"2026-03-02T16:05:12.480Z"}
+         */
+        ChangeEvents: string;
+        /**
          * @description Events (HTML §9.2): `state` with the task at first and whenever its state or attempt changes, `progress` with its progress. The stream ends after the state that the task ends in.
          * @example event: progress
          *     data: {"done":40,"total":100}
@@ -918,6 +938,19 @@ export interface components {
          * @example {}
          */
         PruneInput: Record<string, never>;
+        /**
+         * @description What `erase` takes.
+         * @example {
+         *       "userId": 7
+         *     }
+         */
+        EraseInput: {
+            /**
+             * @description whom to erase
+             * @example 7
+             */
+            userId: number;
+        };
         /**
          * @description What `deliver` takes.
          * @example {
@@ -1047,6 +1080,44 @@ export interface components {
              */
             kind: "prune";
             input?: components["schemas"]["PruneInput"];
+            /**
+             * Format: date-time
+             * @description not before this time (RFC 3339)
+             * @example 2026-01-15T09:30:00Z
+             */
+            runAt?: string;
+            /**
+             * @description higher goes first
+             * @example 0
+             */
+            priority?: number;
+            /**
+             * @description how often it may fail; each kind has its own default
+             * @example 5
+             */
+            maxAttempts?: number;
+            /**
+             * @description while a task of this kind with this key is not finished, it is the answer, and no other begins
+             * @example nightly
+             */
+            dedupeKey?: string;
+        };
+        /**
+         * @description Deletes a user, and every personal value of theirs wherever it stands.
+         * @example {
+         *       "kind": "erase",
+         *       "input": {
+         *         "userId": 7
+         *       }
+         *     }
+         */
+        NewEraseTask: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "erase";
+            input: components["schemas"]["EraseInput"];
             /**
              * Format: date-time
              * @description not before this time (RFC 3339)
@@ -1208,6 +1279,23 @@ export interface components {
             input?: components["schemas"]["PruneInput"];
         };
         /**
+         * @description Deletes a user, and every personal value of theirs wherever it stands.
+         * @example {
+         *       "kind": "erase",
+         *       "input": {
+         *         "userId": 7
+         *       }
+         *     }
+         */
+        ChildEraseTask: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "erase";
+            input: components["schemas"]["EraseInput"];
+        };
+        /**
          * @description Sends a webhook what has changed. Muster enqueues it by itself.
          * @example {
          *       "kind": "deliver",
@@ -1250,7 +1338,7 @@ export interface components {
          *       }
          *     }
          */
-        NewTask: components["schemas"]["NewSleepTask"] | components["schemas"]["NewGatherTask"] | components["schemas"]["NewPruneTask"] | components["schemas"]["NewDeliverTask"] | components["schemas"]["NewTestWebhookTask"];
+        NewTask: components["schemas"]["NewSleepTask"] | components["schemas"]["NewGatherTask"] | components["schemas"]["NewPruneTask"] | components["schemas"]["NewEraseTask"] | components["schemas"]["NewDeliverTask"] | components["schemas"]["NewTestWebhookTask"];
         /**
          * @description A task that another one runs.
          * @example {
@@ -1260,7 +1348,7 @@ export interface components {
          *       }
          *     }
          */
-        ChildTask: components["schemas"]["ChildSleepTask"] | components["schemas"]["ChildGatherTask"] | components["schemas"]["ChildPruneTask"] | components["schemas"]["ChildDeliverTask"] | components["schemas"]["ChildTestWebhookTask"];
+        ChildTask: components["schemas"]["ChildSleepTask"] | components["schemas"]["ChildGatherTask"] | components["schemas"]["ChildPruneTask"] | components["schemas"]["ChildEraseTask"] | components["schemas"]["ChildDeliverTask"] | components["schemas"]["ChildTestWebhookTask"];
         /**
          * @description When tasks of a kind are enqueued by the clock.
          * @example {
@@ -2503,6 +2591,127 @@ export interface operations {
             };
             /** @description Nothing is there */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part of the path is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is in a form that this route does not read */
+            415: {
+                headers: {
+                    /**
+                     * @description the media types that this route reads (RFC 9110 §15.5.16)
+                     * @example application/json
+                     */
+                    Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot answer now; try again later */
+            503: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    eraseUser: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description the number of a user
+                 * @example 1
+                 */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The task that does it */
+            202: {
+                headers: {
+                    /**
+                     * @description where it is (RFC 9110 §10.2.2)
+                     * @example /tasks/1
+                     */
+                    Location: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": 1,
+                     *       "kind": "sleep",
+                     *       "state": "succeeded",
+                     *       "input": {
+                     *         "ms": 5000
+                     *       },
+                     *       "priority": 0,
+                     *       "runAt": "2026-01-15T09:30:00.000Z",
+                     *       "attempt": 1,
+                     *       "maxAttempts": 5,
+                     *       "createdAt": "2026-01-15T09:30:00.000Z",
+                     *       "startedAt": "2026-01-15T09:30:00.004Z",
+                     *       "finishedAt": "2026-01-15T09:30:05.006Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Task"];
+                };
+            };
+            /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing is there */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
                 headers: {
                     [name: string]: unknown;
                 };

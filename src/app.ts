@@ -5,16 +5,18 @@ import { pruneChanges } from './changes/log.ts';
 import changes from './changes/plugin.ts';
 import type { Config } from './config.ts';
 import db from './db/plugin.ts';
+import { scrubDeleted } from './db/scrub.ts';
 import { entities } from './entities.ts';
 import docs from './http/docs.ts';
 import edge, { answerBrokenRequest } from './http/edge.ts';
-import { pruneAnswers } from './http/idempotency.ts';
+import { eraseFromAnswers, pruneAnswers } from './http/idempotency.ts';
 import logging, { loggerOptions } from './http/logging.ts';
 import methods from './http/methods.ts';
 import open from './http/open.ts';
 import openapi from './http/openapi.ts';
 import problem, { answerFrameworkError } from './http/problem.ts';
 import { strictValidation } from './http/validation.ts';
+import { eraseFromTasks } from './tasks/erase.ts';
 import { gather } from './tasks/gather.task.ts';
 import type { TaskKind } from './tasks/kinds.ts';
 import tasks from './tasks/plugin.ts';
@@ -22,6 +24,8 @@ import { type Prunable, pruneOf, pruneTasks } from './tasks/prune.task.ts';
 import schedulesRoutes from './tasks/schedules.routes.ts';
 import { sleep } from './tasks/sleep.task.ts';
 import tasksRoutes from './tasks/tasks.routes.ts';
+import eraseRoutes from './users/erase.routes.ts';
+import { type Erasable, eraseOf } from './users/erase.task.ts';
 import historyRoutes from './users/history.routes.ts';
 import { isEmail } from './users/keys.ts';
 import users from './users/plugin.ts';
@@ -78,11 +82,14 @@ export async function buildApp(
   const networks = new Networks(config.webhookAllowedNetworks);
   const sender = new Sender({ ...extra.sender, networks });
   app.addHook('onClose', () => sender.close()); // after the tasks that send: the hooks run in reverse
+  const scrub = () =>
+    scrubDeleted(app.orm, app.reader.dialect, ['users', 'changes', 'idempotency_records', 'tasks']);
   await app.register(tasks, {
     kinds: [
       sleep,
       gather,
       pruneOf(prunables(config)),
+      eraseOf(erasables, scrub),
       deliverOf(sender, app.bell),
       testOf(sender),
       ...(extra.kinds ?? []),
@@ -98,6 +105,7 @@ export async function buildApp(
 
   await app.register(usersRoutes);
   await app.register(historyRoutes);
+  await app.register(eraseRoutes);
   await app.register(changesRoutes);
   await app.register(tasksRoutes);
   await app.register(schedulesRoutes);
@@ -119,6 +127,12 @@ function prunables(config: Config): Prunable[] {
     { name: 'idempotencyRecords', days: config.idempotencyRetentionDays, before: pruneAnswers },
   ];
 }
+
+/** Where what is known of a person stands beside them and their log. */
+const erasables: readonly Erasable[] = [
+  { name: 'idempotencyRecords', erase: eraseFromAnswers },
+  { name: 'tasks', erase: eraseFromTasks },
+];
 
 /** Node and Fastify wait for ever by default: a few hundred slow clients would hold every connection. */
 function limits({ requestTimeoutMs }: Config) {

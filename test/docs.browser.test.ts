@@ -1,33 +1,12 @@
-import { existsSync } from 'node:fs';
 import type { OpenAPIV3_1 } from 'openapi-types';
-import { chromium } from 'playwright-core';
-import t, { type Test } from 'tap';
 import { buildApp } from '../src/app.ts';
 import { loadConfig } from '../src/config.ts';
+import { inBrowser } from './support/browser.ts';
 
-const executablePath = process.env.CHROMIUM_PATH ?? '/usr/bin/chromium';
-/** A browser that asks nothing of the network by itself: what it requests, the page requests. */
-const args = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
-
-const name = 'docs in a real browser';
-if (existsSync(executablePath)) t.test(name, testDocs);
-else t.skip(`no chromium at ${executablePath}: ${name}`, testDocs);
-
-async function testDocs(t: Test): Promise<void> {
+inBrowser('docs in a real browser', async (t, browser) => {
   const app = await buildApp(loadConfig({ DATABASE_URL: 'sqlite::memory:', LOG_LEVEL: 'silent' }));
   t.teardown(() => app.close());
   const origin = await app.listen({ host: '127.0.0.1', port: 0 });
-  const browser = await chromium.launch({ executablePath, args });
-  t.teardown(() => browser.close());
-
   const page = await browser.newPage();
   const requested: string[] = [];
   const complaints: string[] = [];
@@ -90,4 +69,4 @@ async function testDocs(t: Test): Promise<void> {
     t.strictSame(foreign, []);
     t.strictSame(complaints, []);
   });
-}
+});

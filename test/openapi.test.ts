@@ -89,6 +89,7 @@ t.test('every route of the service is listed', async (t) => {
     'POST /tasks/{id}/cancel',
     'POST /tasks/{id}/retry',
     'POST /users',
+    'POST /users/{id}/erase',
     'POST /webhooks',
     'POST /webhooks/{id}/replay',
     'POST /webhooks/{id}/rotate-secret',
@@ -178,7 +179,10 @@ t.test('the headers of an answer are listed with it, with an example', async (t)
   t.strictSame(listed, {
     ...Object.fromEntries(operations.flatMap(everywhere)),
     'POST /users 201': ['Location', 'ETag', 'Idempotent-Replayed'],
-    'GET /users 200': ['Link'],
+    'GET /users 200': ['Link', 'Muster-Position'],
+    'GET /users/{id}/history 200': ['Link'],
+    'POST /users/{id}/erase 202': ['Location'],
+    'GET /changes 200': ['Muster-Position', 'Link'],
     'GET /users/{id} 200': ['ETag'],
     'GET /users/{id} 304': ['ETag'],
     'GET /users/{id} 412': ['ETag'],
@@ -209,7 +213,7 @@ t.test('a PATCH takes a merge patch, and JSON after it', async (t) => {
 
 t.test('a task to be enqueued is one of its kinds, told apart by name', async (t) => {
   const schema = document.components?.schemas?.NewTask;
-  const kinds = ['sleep', 'gather', 'prune', 'deliver', 'test-webhook'];
+  const kinds = ['sleep', 'gather', 'prune', 'erase', 'deliver', 'test-webhook'];
   t.match(schema, { discriminator: { propertyName: 'kind' } });
   const { discriminator, oneOf = [] } = schema as OpenAPIV3_1.SchemaObject;
   t.strictSame(Object.keys(discriminator?.mapping ?? {}), kinds);

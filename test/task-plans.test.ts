@@ -1,5 +1,6 @@
 import { look } from '../src/tasks/upkeep.ts';
 import { onEachDatabase } from './support/databases.ts';
+import { startExplaining } from './support/plans.ts';
 import { startTasks } from './support/tasks.ts';
 
 /** What is asked of the table of tasks outside of transactions, and the index that each has to go along. */
@@ -19,16 +20,7 @@ onEachDatabase(
     await app.write(async (tx) => {
       for (let n = 0; n < 300; n++) await app.tasks.enqueue(tx, 'sleep', { ms: 0 }, { runAt });
     });
-    const em = app.orm.em.fork();
-    // On a table of three hundred rows PostgreSQL would rightly read them all.
-    if (dialect === 'postgresql') await em.begin();
-    if (dialect === 'postgresql') await em.execute('set local enable_seqscan = off');
-    if (dialect === 'postgresql') await em.execute('set local enable_bitmapscan = off');
-    const explain = async (sql: string, values: readonly unknown[]) => {
-      const explained = dialect === 'sqlite' ? `explain query plan ${sql}` : `explain ${sql}`;
-      const rows = await em.execute<Record<string, unknown>[]>(explained, [...values]);
-      return rows.map((row) => String(row.detail ?? row['QUERY PLAN'])).join('\n');
-    };
+    const explain = await startExplaining(t, app, dialect);
     const reads = t.capture(app.reader, 'read', app.reader.read);
     for (const [query, index] of LISTS) {
       reads();
@@ -46,6 +38,5 @@ onEachDatabase(
       t.match(plan, index, plan);
     }
     t.notMatch(plan, /Seq Scan|SCAN tasks$/m);
-    if (dialect === 'postgresql') await em.rollback();
   },
 );

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { Turn } from '../src/db/turn.ts';
 import { Conflict } from '../src/errors.ts';
 import { User } from '../src/users/user.entity.ts';
 import { createUser, deleteUser, updateUser } from '../src/users/users.ts';
@@ -43,16 +44,40 @@ onEachDatabase(
   },
 );
 
-onEachDatabase('writes that arrive together share one transaction and one statement', async (t, dialect) => {
-  const muster = await startApp(t, dialect);
-  const create = (from: number) => () =>
-    Promise.all(
-      Array.from({ length: 20 }, (_, at) => muster.app.write((tx) => createUser(tx, person(from + at)))),
-    );
-  await create(0)(); // whatever the start itself writes is over then
-  const statements = await statementsOf(muster, create(100));
-  t.strictSame(statements, { begin: 1, insert: 1, commit: 1 });
-});
+onEachDatabase(
+  'writes that arrive together share one transaction, and a statement for all users and one for all changes',
+  async (t, dialect) => {
+    const muster = await startApp(t, dialect);
+    const create = (from: number) => () =>
+      Promise.all(
+        Array.from({ length: 20 }, (_, at) => muster.app.write((tx) => createUser(tx, person(from + at)))),
+      );
+    await create(0)(); // whatever the start itself writes is over then
+    const statements = await statementsOf(muster, create(100));
+    t.strictSame(statements, { begin: 1, insert: 2, commit: 1 });
+  },
+);
+
+t.test(
+  'look-ups of a turn are answered before its writes begin, whichever was asked for first',
+  async (t) => {
+    const turn = new Turn();
+    const order: string[] = [];
+    const written = new Promise<void>((resolve) => {
+      turn.write(() => {
+        order.push('write');
+        resolve();
+      });
+    });
+    turn.lookup(async () => {
+      order.push('look-up');
+      for (let step = 0; step < 10; step++) await undefined; // as many promises as an answer may take
+      order.push('answer');
+    });
+    await written;
+    t.strictSame(order, ['look-up', 'answer', 'write']);
+  },
+);
 
 onEachDatabase('a bad write fails alone, and the others of its transaction succeed', async (t, dialect) => {
   const { app, request } = await startApp(t, dialect);

@@ -13,6 +13,9 @@ export default class extends Migration {
     );
     this.addSql(`insert into \`change_log\` (\`id\`, \`kept_after\`) values (1, 0);`);
 
+    // What is deleted from the search index is overwritten there at once, as secure_delete does it in tables.
+    this.addSql(`insert into users_search (users_search, rank) values ('secure-delete', 1);`);
+
     // Whoever is there already enters the log as they are: what they were before, nobody has written down.
     this.addSql(`insert into \`changes\` (\`type\`, \`user_id\`, \`version\`, \`state\`, \`changed_fields\`, \`at\`)
       select 'user.created', id, version, json_object('id', id, 'name', name, 'email', email, 'attributes',
@@ -22,6 +25,7 @@ export default class extends Migration {
   }
 
   override down(): void {
+    this.addSql(`insert into users_search (users_search, rank) values ('secure-delete', 0);`);
     this.addSql(`drop table if exists \`changes\`;`);
     this.addSql(`drop table if exists \`change_log\`;`);
   }

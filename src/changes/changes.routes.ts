@@ -50,8 +50,7 @@ const changes: FastifyPluginAsyncTypebox = async (app) => {
         if (from !== undefined) await requireKept(app.reader, from);
         const position = from ?? (await app.position());
         reply.header('muster-position', position);
-        const sink = openEvents(reply, app.whileOpen(reply));
-        app.feed.follow(sink, position, types);
+        app.feed.follow(openEvents(reply), app.whileOpen(reply), position, types);
         return reply;
       }
       const { after = 0 } = request.query;

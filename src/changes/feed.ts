@@ -6,13 +6,13 @@ import { type EventSink, eventFrame, HEARTBEAT_MS, STALLED_MS } from '../http/ss
 import type { ChangeType } from './change.entity.ts';
 import { readChanges } from './log.ts';
 import { CHANGES } from './record.ts';
-import { changeFrame, Ring } from './ring.ts';
+import { type Batch, changeFrame, Ring } from './ring.ts';
 
 /** Streams that are served without a pause: about 1 ms, after which requests have their turn. */
 const SLICE = 64;
 /** Behind the bell: how long a change may go unseen when nobody heard it. Heartbeats are due at this pace, too. */
 const LOOK_MS = 1000;
-/** Between two rounds at least; and as long as the last round took, so that streams never take more than half the time. */
+/** Between two rounds at least; and a third of what the last round took, so that streams never take all the time. */
 const LEAST_REST_MS = 10;
 /** Streams that read what they have missed, each on its own, from the database. */
 const CATCH_UPS_AT_ONCE = 4;
@@ -34,6 +34,7 @@ interface Follower {
 export class Feed {
   readonly #reader: Reader;
   readonly #log: FastifyBaseLogger;
+  readonly #stalledMs: number;
   readonly #off: () => void;
   readonly #live = new Set<Follower>();
   readonly #behind: Follower[] = [];
@@ -45,14 +46,18 @@ export class Feed {
   #wake: () => void = () => {};
   #open = true;
 
-  constructor(reader: Reader, bell: Bell, log: FastifyBaseLogger) {
+  /** `stalledMs`: after which a client that has taken nothing is cut. */
+  constructor(reader: Reader, bell: Bell, log: FastifyBaseLogger, stalledMs = STALLED_MS) {
     this.#reader = reader;
+    this.#stalledMs = stalledMs;
     this.#log = log;
     this.#off = bell.on(CHANGES, () => this.#news());
   }
 
-  /** Gives `sink` all changes after `position`, of these types or of all, until it is closed. */
-  follow(sink: EventSink, position: number, types?: readonly ChangeType[]): void {
+  /** Gives `sink` all changes after `position`, of these types or of all, until `signal` is aborted. */
+  follow(sink: EventSink, signal: AbortSignal, position: number, types?: readonly ChangeType[]): void {
+    signal.addEventListener('abort', () => sink.end(), { once: true });
+    if (signal.aborted) sink.end();
     sink.write(`retry: 1000\n${eventFrame({ event: 'position', id: String(position), data: { position } })}`);
     this.#behind.push({ sink, position, types, givenAt: performance.now() });
     this.#running ??= this.#run();
@@ -83,7 +88,7 @@ export class Feed {
       } catch (error) {
         this.#log.warn({ err: error }, 'the feed waits for the database');
       }
-      await wait(Math.max(LEAST_REST_MS, performance.now() - began));
+      await wait(Math.max(LEAST_REST_MS, (performance.now() - began) / 3));
       if (!this.#isNews && this.#open) await this.#newsOrTime();
     }
     this.#ring = undefined;
@@ -115,24 +120,23 @@ export class Feed {
     if (sink.closed) {
       this.#live.delete(follower);
     } else if (!sink.taken) {
-      if (silentMs > STALLED_MS) this.#cut(follower);
+      if (silentMs > this.#stalledMs) this.#cut(follower);
     } else if (position < ring.start) {
       this.#live.delete(follower);
       this.#behind.push(follower);
       this.#startCatchUps();
     } else {
-      const { text, upTo } =
-        position < ring.head ? ring.after(position, types) : { text: '', upTo: position };
+      const { frames, upTo } = position < ring.head ? ring.after(position, types) : nothingAfter(position);
       follower.position = upTo;
       if (upTo < ring.head) this.#isNews = true;
-      if (text !== '') this.#give(follower, text);
+      if (frames.length > 0) this.#give(follower, frames);
       else if (silentMs > HEARTBEAT_MS) this.#give(follower, `: still here\nid: ${upTo}\n\n`);
     }
   }
 
-  #give(follower: Follower, text: string): void {
+  #give(follower: Follower, frames: string | Uint8Array): void {
     follower.givenAt = performance.now();
-    follower.sink.write(text);
+    follower.sink.write(frames);
   }
 
   /** It comes back with its last position, and has lost nothing. */
@@ -163,7 +167,7 @@ export class Feed {
         const page = await readChanges(this.#reader, follower.position, CATCH_UP_CHANGES, types);
         follower.position = page.upTo;
         this.#give(follower, page.changes.map(changeFrame).join(''));
-        if (!(await sink.whenTaken(STALLED_MS))) return this.#cut(follower);
+        if (!(await sink.whenTaken(this.#stalledMs))) return this.#cut(follower);
       }
       this.#live.add(follower);
       this.#news();
@@ -172,4 +176,8 @@ export class Feed {
       this.#cut(follower);
     }
   }
+}
+
+function nothingAfter(position: number): Batch {
+  return { frames: new Uint8Array(), upTo: position };
 }

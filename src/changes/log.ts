@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import type { EntityManager } from '@mikro-orm/sql';
 import { isAmong, toRfc3339 } from '../db/dialect.ts';
 import type { Reader } from '../db/reader.ts';
@@ -79,6 +80,7 @@ export async function readChanges(
   const ofType = types === undefined ? '' : `and ${isAmong(reader.dialect, 'type', 'text')}`;
   let upTo = after;
   while (upTo < head && changes.length < limit) {
+    if (upTo > after) await turn(); // on SQLite nothing else would have its turn meanwhile
     const to = types === undefined ? head : Math.min(head, upTo + WINDOW);
     const rows = await reader.read<ChangeRow>(
       `select ${CHANGE_COLUMNS} from changes where position > ? and position <= ? ${ofType} order by position limit ?`,

@@ -22,7 +22,7 @@ export default plugin(
         const { head } = await readExtent(app.reader);
         return asked.map(() => head);
       },
-      { cache: false, batchScheduleFn: (callback) => void setImmediate(callback) },
+      { cache: false, batchScheduleFn: (callback) => app.turn.lookup(callback) },
     );
     const feed = new Feed(app.reader, app.bell, app.log);
     app.decorate('feed', feed);

@@ -30,8 +30,8 @@ export function recordChange(tx: Tx, change: NewChange): void {
   tx.last('changes', change, (changes: readonly NewChange[]) => insertChanges(tx.em, changes));
 }
 
-/** Any number that nothing else in this database locks: the letters "change" as a 48-bit integer. */
-const ORDER_LOCK = 0x6368616e6765;
+/** The lock's number is one that nothing else in this database locks: the letters "change" as a 48-bit integer. */
+const TURN = `with turn as materialized (select pg_advisory_xact_lock(${0x6368616e6765}))`;
 
 /**
  * Positions have to become visible in order: whoever has seen one must never find a smaller one later. SQLite has one
@@ -49,10 +49,7 @@ async function insertChanges(em: EntityManager, changes: readonly NewChange[]): 
     changed_fields: changedFields,
     at: toGiven(dialect, at),
   }));
-  const [turn, inTurn] =
-    dialect === 'sqlite'
-      ? ['', '']
-      : [`with turn as materialized (select pg_advisory_xact_lock(${ORDER_LOCK}))`, ', turn'];
+  const [turn, inTurn] = dialect === 'sqlite' ? ['', ''] : [TURN, ', turn'];
   const columns = {
     type: 'text',
     user_id: 'int',
@@ -65,7 +62,7 @@ async function insertChanges(em: EntityManager, changes: readonly NewChange[]): 
   const names = Object.keys(columns).join(', ');
   await execute(
     em,
-    `${turn} insert into changes (${names}) select ${names}
+    `insert into changes (${names}) ${turn} select ${names}
      from ${given(dialect, { n: 'int', ...columns })}${inTurn} where true order by n`,
     [JSON.stringify(rows)],
   );

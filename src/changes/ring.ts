@@ -15,11 +15,17 @@ export function changeFrame(row: ChangeRow): string {
   return eventFrame({ event: row.type, id: String(row.position), data: changeJson(row) });
 }
 
+/** Events, and up to which position they are all. */
+export interface Batch {
+  frames: Uint8Array;
+  upTo: number;
+}
+
 /** The newest changes, each written as an event once for all streams: all after `start`, up to `head`. */
 export class Ring {
   readonly #reader: Reader;
   readonly #entries: { position: number; type: ChangeType; frame: string }[] = [];
-  readonly #batches = new Map<string, { text: string; upTo: number }>();
+  readonly #batches = new Map<string, Batch>();
   #chars = 0;
   start: number;
   head: number;
@@ -39,6 +45,8 @@ export class Ring {
   async read(): Promise<boolean> {
     const { changes, upTo, head } = await readChanges(this.#reader, this.head, PAGE_CHANGES);
     if (upTo === this.head) return false;
+    // What is at hand of a user who was erased meanwhile must not be given to anybody.
+    if (changes.some(({ type }) => type === 'user.erased')) this.#forget(0);
     for (const change of changes) {
       const frame = changeFrame(change);
       this.#entries.push({ position: Number(change.position), type: change.type, frame });
@@ -46,31 +54,34 @@ export class Ring {
     }
     this.head = upTo;
     this.#batches.clear();
-    this.#forget();
+    this.#forget(MOST_CHANGES);
     return upTo < head;
   }
 
   /** Events after a position, `start` or later, and up to where. Made once for all streams that are there and want the same. */
-  after(position: number, types: readonly ChangeType[] | undefined): { text: string; upTo: number } {
+  after(position: number, types: readonly ChangeType[] | undefined): Batch {
     const name = `${position} ${types}`;
     const made = this.#batches.get(name);
     if (made !== undefined) return made;
-    const batch = { text: '', upTo: this.head };
+    let text = '';
+    let upTo = this.head;
     for (const entry of this.#entries) {
       if (entry.position <= position || types?.includes(entry.type) === false) continue;
-      batch.text += entry.frame;
-      if (batch.text.length < BATCH_CHARS) continue;
-      batch.upTo = entry.position;
+      text += entry.frame;
+      if (text.length < BATCH_CHARS) continue;
+      upTo = entry.position;
       break;
     }
+    const batch = { frames: Buffer.from(text), upTo };
     this.#batches.set(name, batch);
     return batch;
   }
 
-  #forget(): void {
+  /** Drops the oldest until so many are left, and no more characters than may be. */
+  #forget(most: number): void {
     let many = 0;
     for (const { position, frame } of this.#entries) {
-      if (this.#entries.length - many <= MOST_CHANGES && this.#chars <= MOST_CHARS) break;
+      if (this.#entries.length - many <= most && this.#chars <= MOST_CHARS) break;
       many++;
       this.#chars -= frame.length;
       this.start = position;

@@ -20,7 +20,7 @@ export function given(dialect: DialectName, columns: Record<string, ColumnType>)
         `nullif(value -> '$.${name}', 'null') as ${name}`
       : `value ->> '$.${name}' as ${name}`,
   );
-  return `(select ${list.join(', ')} from json_each(?)) as given`;
+  return `(select ${list.join(', ')} from jsonb_each(?)) as given`;
 }
 
 /** A `time` among the rows that are given: SQLite keeps milliseconds, PostgreSQL reads what a Date is in JSON. */

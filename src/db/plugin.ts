@@ -6,6 +6,7 @@ import { Bell } from './bell.ts';
 import { openMigratedDatabase } from './database.ts';
 import type { Orm } from './orm.ts';
 import { openReader, type Reader } from './reader.ts';
+import { Turn } from './turn.ts';
 import type { Tx } from './tx.ts';
 import { dialectOf } from './url.ts';
 import { WriteQueue } from './writes.ts';
@@ -13,6 +14,8 @@ import { WriteQueue } from './writes.ts';
 declare module 'fastify' {
   interface FastifyInstance {
     orm: Orm;
+    /** When what is put off is done. */
+    turn: Turn;
     /** Plain queries outside of any transaction. */
     reader: Reader;
     /** Rung by `tx.ring` after a commit; heard on every replica. */
@@ -39,8 +42,10 @@ export default plugin(
     const { orm } = database;
     const dialect = dialectOf(databaseUrl);
     const bell = new Bell(databaseUrl, app.log);
+    const turn = new Turn();
     const writes = new WriteQueue(
       () => orm.em.fork({ flushMode: FlushMode.COMMIT }),
+      turn,
       dialect === 'sqlite' ? 1 : WRITERS_AT_ONCE,
       (topics) => {
         for (const topic of topics) bell.ring(topic);
@@ -50,6 +55,7 @@ export default plugin(
 
     const reader = await openReader(orm, databaseUrl);
     app.decorate('orm', orm);
+    app.decorate('turn', turn);
     app.decorate('reader', reader);
     app.decorate('bell', bell);
     app.decorate('write', (work) => writes.run(work));

@@ -6,9 +6,9 @@ const IdempotencyRecordSchema = defineEntity({
   tableName: 'idempotency_records',
   properties: {
     key: p.text().primary(),
-    /** SHA-256 of method, route and body: the same key with anything else is refused. */
+    /** SHA-256 of method, route and body: the same key with anything else is refused. Empty: with anything at all. */
     fingerprint: p.text(),
-    /** `{status, headers, body}`; null only inside the transaction that is creating it. */
+    /** `{status, headers, body}`; null inside the transaction that is creating it, and when whom it shows was erased. */
     answer: p.json<StoredAnswer>().columnType('json').nullable(),
     createdAt: p.datetime(3).index('idempotency_records_created_at'),
   },

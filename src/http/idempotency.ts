@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { EntityManager } from '@mikro-orm/sql';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { execute } from '../db/statement.ts';
+import { mentions, type Person, termsOf } from '../db/personal.ts';
+import { dialectOf, execute } from '../db/statement.ts';
 import type { Tx } from '../db/tx.ts';
 import { Conflict, Invalid } from '../errors.ts';
 import { IdempotencyRecord, type StoredAnswer } from './idempotency.entity.ts';
@@ -88,6 +89,37 @@ export async function pruneAnswers(em: EntityManager, time: Date, most: number):
     [time, most],
   );
   return rows.length;
+}
+
+/** Records that are looked through in one transaction. */
+const WINDOW = 1000;
+
+/**
+ * Forgets, of the records after a key, one window of them, the answers that show a person; gives where to go on, and
+ * undefined at the end. The keys stay used: a late repetition is refused, and creates nobody anew.
+ */
+export async function eraseFromAnswers(tx: Tx, person: Person, after = ''): Promise<string | undefined> {
+  const [last] = await tx.execute<{ key: string | null }>(
+    'select max(key) as key from (select key from idempotency_records where key > ? order by key limit ?) as next',
+    [after, WINDOW],
+  );
+  if (last?.key == null) return undefined;
+  const rows = await tx.execute<{ key: string; answer: string }>(
+    `select key, cast(answer as text) as answer from idempotency_records
+     where key > ? and key <= ? and ${mentions(dialectOf(tx.em), 'answer')}`,
+    [after, last.key, termsOf(person)],
+  );
+  for (const { key, answer } of rows) {
+    if (!hasId(JSON.parse(answer), person.userId)) continue; // another's, who has the email now
+    await tx.execute(`update idempotency_records set fingerprint = '', answer = null where key = ?`, [key]);
+    tx.changed();
+  }
+  return last.key;
+}
+
+function hasId(value: unknown, id: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return ('id' in value && value.id === id) || Object.values(value).some((one) => hasId(one, id));
 }
 
 export function sendAnswer<Body>(reply: FastifyReply, answer: Answer<Body>): Body {

@@ -1,4 +1,3 @@
-import { Readable } from 'node:stream';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 
@@ -16,7 +15,8 @@ export const STALLED_MS = 15_000;
 
 export const EVENT_STREAM = 'text/event-stream';
 
-export function wantsEvents({ headers }: FastifyRequest): boolean {
+export function wantsEvents({ method, headers }: FastifyRequest): boolean {
+  if (method !== 'GET') return false; // a HEAD would wait for an end
   return (headers.accept ?? '').split(',').some((one) => one.split(';')[0]?.trim() === EVENT_STREAM);
 }
 
@@ -31,7 +31,7 @@ export interface EventSink {
   readonly closed: boolean;
   /** Whether all that was written has left the process. Who writes when it has not, buffers. */
   readonly taken: boolean;
-  write(frames: string): void;
+  write(frames: string | Uint8Array): void;
   /** Waits until all is taken, `ms` at most, and says whether it was. */
   whenTaken(ms: number): Promise<boolean>;
   /** The regular end. */
@@ -40,19 +40,32 @@ export interface EventSink {
   cut(): void;
 }
 
-/** Begins to answer with events. `signal` (of `app.whileOpen`) ends it. */
-export function openEvents(reply: FastifyReply, signal: AbortSignal): EventSink {
-  const stream = new Readable({ read() {}, highWaterMark: 16_384 });
+/**
+ * Begins to answer with events, past Fastify's own sending. The body has no length and no chunks: it ends with the
+ * connection (RFC 9112 §6.3), and a write is one system call (with chunks, through a stream, 10,000 of them took twice
+ * the time).
+ */
+export function openEvents(reply: FastifyReply): EventSink {
+  reply.hijack();
   const { raw } = reply;
+  raw.useChunkedEncodingByDefault = false;
+  raw.writeHead(200, {
+    ...(reply.getHeaders() as Record<string, string>),
+    'content-type': EVENT_STREAM,
+    'cache-control': 'no-store',
+    'x-accel-buffering': 'no', // nginx would keep events back until it has a page of them
+    connection: 'close',
+  });
+  raw.flushHeaders();
   const sink: EventSink = {
     get closed() {
-      return signal.aborted || stream.destroyed;
+      return raw.writableEnded || raw.destroyed;
     },
     get taken() {
-      return stream.readableLength === 0 && raw.writableLength === 0;
+      return raw.writableLength === 0;
     },
     write(frames) {
-      if (!sink.closed && frames !== '') stream.push(frames);
+      if (!sink.closed && frames.length > 0) raw.write(frames);
     },
     async whenTaken(ms) {
       const until = performance.now() + ms;
@@ -62,29 +75,18 @@ export function openEvents(reply: FastifyReply, signal: AbortSignal): EventSink 
       }
       return true;
     },
-    end: () => void (stream.destroyed || stream.push(null)),
+    end: () => void raw.end(),
     cut: () => void raw.destroy(),
   };
-  if (signal.aborted) sink.end();
-  else signal.addEventListener('abort', sink.end, { once: true });
-  reply
-    .type(EVENT_STREAM)
-    .header('cache-control', 'no-store')
-    .header('x-accel-buffering', 'no') // nginx would keep events back until it has a page of them
-    .send(stream as never);
   return sink;
 }
 
 /**
- * Answers with events until there are no more, or `signal` is aborted: the iterator has to end then. No event is asked
+ * Answers with events until there are no more: when `app.whileOpen` says so, the iterator has to end. No event is asked
  * for before the client has taken the one before.
  */
-export function sendEvents(
-  reply: FastifyReply,
-  events: AsyncIterable<StreamEvent>,
-  signal: AbortSignal,
-): FastifyReply {
-  const sink = openEvents(reply, signal);
+export function sendEvents(reply: FastifyReply, events: AsyncIterable<StreamEvent>): FastifyReply {
+  const sink = openEvents(reply);
   const heartbeat = setInterval(() => sink.taken && sink.write(': still here\n\n'), HEARTBEAT_MS);
   const send = async () => {
     for await (const event of events) {

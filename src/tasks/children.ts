@@ -12,42 +12,43 @@ export interface NewChild {
   kind: string;
   input: unknown;
   max_attempts: number;
+  place: number;
+  /** `scheduled`: held back until others have ended. */
+  state: 'queued' | 'scheduled';
 }
 
-/** Inserts the children of a task at their places, with its priority. They are let go by `releaseChildren`. */
+/** Inserts the next children of a task, with its priority. Those that are not let go wait for `releaseChildren`. */
 export async function insertChildren(
   em: EntityManager,
   parentId: number,
   children: readonly NewChild[],
 ): Promise<void> {
   const dialect = dialectOf(em);
-  const rows = children.map((child, place) => ({ ...child, place }));
-  const columns = { kind: 'text', input: 'json', max_attempts: 'int', place: 'int' } as const;
+  const columns = { kind: 'text', input: 'json', max_attempts: 'int', place: 'int', state: 'text' } as const;
   await execute(
     em,
-    `insert into tasks (kind, state, priority, input, attempt, max_attempts, losses, parent_id, place, created_at)
-     select kind, 'scheduled', (select priority from tasks where id = ?), input, 0, max_attempts, 0, ?, place, ${now(dialect)}
+    `insert into tasks (kind, state, run_at, priority, input, attempt, max_attempts, losses, parent_id, place, created_at)
+     select kind, state, case when state = 'queued' then ${now(dialect)} end,
+       (select priority from tasks where id = ?), input, 0, max_attempts, 0, ?, place, ${now(dialect)}
      from ${given(dialect, columns)} order by place`,
-    [parentId, parentId, JSON.stringify(rows)],
+    [parentId, parentId, JSON.stringify(children)],
   );
 }
 
 /**
  * Lets the next children go, until `most` of them are on their way (those that wait for another attempt among them).
- * Running it twice lets no more go. Says how many have been.
+ * Running it twice lets no more go.
  */
-export async function releaseChildren(em: EntityManager, parentId: number, most: number): Promise<number> {
+export async function releaseChildren(em: EntityManager, parentId: number, most: number): Promise<void> {
   const dialect = dialectOf(em);
-  const rows = await execute<unknown>(
+  await execute(
     em,
     `update tasks set state = 'queued', run_at = ${now(dialect)} where id in (
        select id from tasks where parent_id = ? and state = 'scheduled' and run_at is null order by place
        limit (select case when count(*) >= ? then 0 else ? - count(*) end from tasks where parent_id = ?
-         and (state in ('queued', 'running') or (state = 'scheduled' and run_at is not null))))
-     returning id`,
+         and (state in ('queued', 'running') or (state = 'scheduled' and run_at is not null))))`,
     [parentId, most, most, parentId],
   );
-  return rows.length;
 }
 
 export interface Tally {

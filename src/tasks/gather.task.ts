@@ -50,8 +50,8 @@ interface GatherInput {
 }
 
 /**
- * `asyncio.gather` that survives a crash. Its children are rows like any other, inserted with its checkpoint in one
- * transaction, so that none is lost and none begins twice; all it does then is wait, without a slot of its own. Like
+ * `asyncio.gather` that survives a crash. Its children are rows like any other, inserted together with a checkpoint, so
+ * that none is lost and none begins twice; all it does then is wait, without a slot of its own. Like
  * its model, it ends when all have ended, and gives their ends in the order in which they were given; with `failFast`
  * it fails as soon as one has.
  */
@@ -62,8 +62,8 @@ export const gather = defineTask({
   input: GatherInput,
   waits: true,
   async run(context) {
-    const { checkpoint, signal, log, tasks } = context;
-    if (checkpoint === undefined) await beget(context);
+    const { signal, log, tasks } = context;
+    await beget(context);
     for (;;) {
       const changed = tasks.watch.next(signal);
       try {
@@ -97,18 +97,36 @@ function willPass(error: unknown): boolean {
   return error instanceof Unavailable || databaseFailure(error) !== undefined;
 }
 
-async function beget({ id, input, save, tasks }: TaskContext<GatherInput>): Promise<void> {
-  await save(async (tx) => {
-    const children = input.tasks.map((child) => ({
+/** So many at once: a thousand in one statement would hold up whoever looks for a user, on SQLite for 5 ms. */
+const BEGOTTEN_AT_ONCE = 100;
+
+/** The checkpoint says how many there are, so that another attempt goes on from there. */
+async function beget({
+  id,
+  input,
+  checkpoint,
+  save,
+  signal,
+  tasks,
+}: TaskContext<GatherInput>): Promise<void> {
+  const { concurrency = MOST_TASKS } = input;
+  let { begotten } = (checkpoint ?? { begotten: 0 }) as { begotten: number };
+  while (begotten < input.tasks.length) {
+    signal.throwIfAborted();
+    const children = input.tasks.slice(begotten, begotten + BEGOTTEN_AT_ONCE).map((child, n) => ({
       kind: child.kind,
       input: child.input ?? {},
       max_attempts: tasks.find(child.kind).maxAttempts,
+      place: begotten + n,
+      state: begotten + n < concurrency ? ('queued' as const) : ('scheduled' as const),
     }));
-    await insertChildren(tx.em, id, children);
-    await releaseChildren(tx.em, id, input.concurrency ?? MOST_TASKS);
-    tx.ring(QUEUED);
-    return { begotten: children.length };
-  });
+    begotten += children.length;
+    await save(async (tx) => {
+      await insertChildren(tx.em, id, children);
+      tx.ring(QUEUED);
+      return { begotten };
+    });
+  }
 }
 
 /** Lets as many go as have ended, and after a retry those that are to run again. */

@@ -3,7 +3,7 @@ import { given } from '../db/given.ts';
 import { dialectOf, execute } from '../db/statement.ts';
 import { atMs, now } from '../db/time.ts';
 import type { Tx } from '../db/tx.ts';
-import { TASK_COLUMNS, type TaskRow, type TaskView, taskView } from './view.ts';
+import { LISTED_COLUMNS, TASK_COLUMNS, type TaskRow, type TaskView, taskView } from './view.ts';
 
 export interface NewTask {
   kind: string;
@@ -41,7 +41,9 @@ async function insertTasks(em: EntityManager, tasks: readonly NewTask[]): Promis
     const found = inserted.length === keyed.size ? [] : await findUnfinished(em, pick(firsts));
     for (const row of [...inserted, ...found]) {
       const key = keyOf({ kind: row.kind, dedupeKey: row.dedupe_key });
-      for (const at of keyed.get(key) ?? []) views[at] = taskView(row);
+      const places = keyed.get(key) ?? [];
+      const { input } = pick(places)[0] ?? {};
+      for (const at of places) views[at] = { input, ...taskView(row) };
       keyed.delete(key);
     }
   }
@@ -53,7 +55,7 @@ function keyOf({ kind, dedupeKey }: { kind: string; dedupeKey?: string | null })
   return `${kind} ${dedupeKey}`;
 }
 
-/** The inserted rows in the order given: ids rise in the order in which rows are inserted, and those are sorted. */
+/** The inserted rows in the order given, without the input, which the caller has: ids rise in the order in which rows are inserted, and those are sorted. */
 async function insertRows(em: EntityManager, tasks: readonly NewTask[]): Promise<TaskRow[]> {
   if (tasks.length === 0) return [];
   const dialect = dialectOf(em);
@@ -83,7 +85,7 @@ async function insertRows(em: EntityManager, tasks: readonly NewTask[]): Promise
        coalesce(${runAt}, ${now(dialect)}), input, 0, max_attempts, 0, dedupe_key, ${now(dialect)}
      from ${given(dialect, columns)} where true order by n
      on conflict (kind, dedupe_key) where finished_at is null and dedupe_key is not null do nothing
-     returning ${TASK_COLUMNS}`,
+     returning ${LISTED_COLUMNS}`,
     [JSON.stringify(rows)],
   );
   return inserted.sort((a, b) => a.id - b.id);

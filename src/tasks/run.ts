@@ -23,6 +23,8 @@ export interface Surroundings {
   reached(step: string): void;
   /** The function has said how far it is. */
   progressed(): void;
+  /** The outcome of a run is known. */
+  decided(run: Run): void;
 }
 
 /** One attempt at a task, from its claim to the end of its function. */
@@ -31,28 +33,44 @@ export class Run {
   readonly kind: TaskKind;
   readonly fence: Fence;
   readonly claimedAt = performance.now();
+  /** What was saved last. */
+  checkpoint: unknown;
   /** Of the function itself, which may go on after the attempt is over, and keeps its slot as long. */
   state: 'waiting' | 'running' | 'ended' = 'waiting';
   /** What the function has said last, if it has not been written yet. */
   unsaved: TaskProgress | undefined;
   /** How the attempt ends, once that is known. Nothing is written for it any more but that. */
   outcome: Outcome | 'lost' | undefined;
-  readonly #abort = new AbortController();
   readonly #around: Surroundings;
-  readonly #log: FastifyBaseLogger;
+  // Made when they are asked for: few functions need both, and the garbage collector copies them while all wait.
+  #madeController: AbortController | undefined;
+  #madeLog: FastifyBaseLogger | undefined;
   #progress: TaskProgress | undefined;
-  readonly #over = Promise.withResolvers<void>();
 
   constructor(claimed: Claimed, kind: TaskKind, runner: string, around: Surroundings) {
     this.claimed = claimed;
     this.kind = kind;
     this.fence = { id: claimed.id, attempt: claimed.attempt, runner };
     this.#around = around;
-    this.#log = around.log.child({ task: claimed.id, kind: kind.kind, attempt: claimed.attempt });
   }
 
-  /** Runs the function. Resolves when the outcome is known; `ended` is called when the function has really ended. */
-  async start(ended: () => void): Promise<void> {
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  get #controller(): AbortController {
+    this.#madeController ??= new AbortController();
+    return this.#madeController;
+  }
+
+  get log(): FastifyBaseLogger {
+    const { id, kind, attempt } = this.claimed;
+    this.#madeLog ??= this.#around.log.child({ task: id, kind, attempt });
+    return this.#madeLog;
+  }
+
+  /** Runs the function. `ended` is called when it has really ended, which may be long after the outcome is known. */
+  start(ended: () => void): void {
     this.state = 'running';
     const { timeoutMs } = this.kind;
     const timer =
@@ -62,20 +80,18 @@ export class Run {
             () => this.abort(new Aborted('timeout', `It took longer than ${timeoutMs} ms.`)),
             timeoutMs,
           );
-    this.#runFunction()
-      .then((outcome) => this.#decide(outcome))
-      .finally(() => {
-        clearTimeout(timer);
-        this.state = 'ended';
-        ended();
-      });
-    await this.#over.promise;
+    this.#runFunction().then((outcome) => {
+      this.#decide(outcome);
+      clearTimeout(timer);
+      this.state = 'ended';
+      ended();
+    });
   }
 
   /** Tells the function to end. Unless that is for a shutdown, the attempt is over here and now. */
   abort(reason: Aborted): void {
-    if (this.#abort.signal.aborted && reason.why !== 'lost') return;
-    this.#abort.abort(reason);
+    if (this.signal.aborted && reason.why !== 'lost') return;
+    this.#controller.abort(reason);
     if (reason.why === 'lost') this.#decide('lost');
     if (reason.why === 'cancelled') this.#decide(this.#outcome({ state: 'cancelled' }));
     if (reason.why === 'timeout') this.#decide(this.#failure(reason));
@@ -92,25 +108,26 @@ export class Run {
   spoil(): void {
     const error = { message: 'How it ended cannot be written to the database.', code: 'end-not-kept' };
     this.outcome = { ...this.fence, state: 'failed', error };
-    this.#log.error('How a background task ended cannot be written to the database: it has failed');
+    this.log.error('How a background task ended cannot be written to the database: it has failed');
   }
 
   #decide(outcome: Outcome | 'lost'): void {
     if (this.outcome !== undefined) return;
     this.outcome = outcome;
     this.unsaved = undefined;
-    this.#over.resolve();
+    this.#around.decided(this);
   }
 
   async #runFunction(): Promise<Outcome> {
-    const { kind } = this;
+    const { kind, claimed } = this;
     try {
+      if (claimed.checkpoint !== null) this.checkpoint = JSON.parse(claimed.checkpoint);
       this.#around.reached('started');
-      const result = await kind.run(this.#context());
+      const result = await kind.run(new Context(this, this.#around.queue));
       this.#around.reached('finished');
       return this.#outcome({ state: 'succeeded', result: resultJson(result, kind.waits) });
     } catch (error) {
-      const { reason } = this.#abort.signal;
+      const { reason } = this.signal;
       if (reason instanceof Aborted && reason.why === 'shutdown') {
         if (this.outcome === undefined) this.#logCutShort();
         return this.#outcome({ state: 'queued' });
@@ -118,14 +135,14 @@ export class Run {
       if (this.outcome === undefined) {
         const isLast = this.#isLast(error);
         const what = isLast ? 'failed' : 'failed, and will be tried again';
-        this.#log[isLast ? 'error' : 'warn']({ err: error }, `Background task ${kind.kind} ${what}`);
+        this.log[isLast ? 'error' : 'warn']({ err: error }, `Background task ${kind.kind} ${what}`);
       }
       return this.#failure(error);
     }
   }
 
   #logCutShort(): void {
-    this.#log.warn(`Background task ${this.kind.kind} was cut short by the shutdown, and will run again`);
+    this.log.warn(`Background task ${this.kind.kind} was cut short by the shutdown, and will run again`);
   }
 
   #failure(error: unknown): Outcome {
@@ -147,45 +164,29 @@ export class Run {
     return { ...this.fence, ...rest, progress: this.#progress };
   }
 
-  #context(): TaskContext {
-    const { claimed, fence } = this;
-    const run = this;
-    let checkpoint: unknown = claimed.checkpoint === null ? undefined : JSON.parse(claimed.checkpoint);
-    return {
-      id: claimed.id,
-      input: JSON.parse(claimed.input),
-      attempt: claimed.attempt,
-      get checkpoint() {
-        return checkpoint;
-      },
-      signal: this.#abort.signal,
-      log: this.#log,
-      tasks: this.#around.queue,
-      write: (work) => this.#write(work),
-      async save(work) {
-        const { reached } = run.#around;
-        checkpoint = await run.#write(async (tx) => {
-          const next = await work(tx);
-          await tx.together('save checkpoints', { ...fence, checkpoint: next }, async (rows) => {
-            await saveCheckpoints(tx.em, rows);
-            return rows.map(() => undefined);
-          });
-          reached('saving');
-          return next;
-        });
-        reached('saved');
-      },
-      progress(done, total) {
-        if (run.outcome !== undefined || !Number.isFinite(done)) return;
-        run.#progress = { done, ...(Number.isFinite(total) && { total: Number(total) }) };
-        run.unsaved = run.#progress;
-        run.#around.progressed();
-      },
-    };
+  async save(work: (tx: Tx) => Promise<unknown>): Promise<void> {
+    const { reached } = this.#around;
+    this.checkpoint = await this.write(async (tx) => {
+      const next = await work(tx);
+      await tx.together('save checkpoints', { ...this.fence, checkpoint: next }, async (rows) => {
+        await saveCheckpoints(tx.em, rows);
+        return rows.map(() => undefined);
+      });
+      reached('saving');
+      return next;
+    });
+    reached('saved');
+  }
+
+  progress(done: number, total: number | undefined): void {
+    if (this.outcome !== undefined || !Number.isFinite(done)) return;
+    this.#progress = { done, ...(Number.isFinite(total) && { total: Number(total) }) };
+    this.unsaved = this.#progress;
+    this.#around.progressed();
   }
 
   /** The fence is looked at first, and holds to the commit: then nothing can come between. */
-  async #write<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+  async write<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
     if (this.outcome !== undefined) throw new LeaseLost();
     try {
       return await this.#around.write(async (tx) => {
@@ -200,5 +201,40 @@ export class Run {
       if (error instanceof LeaseLost) this.abort(new Aborted('lost', error.message));
       throw error;
     }
+  }
+}
+
+/** What the function sees of its run. No literal: one with getters is a table of 830 bytes, and a thousand run at once. */
+class Context implements TaskContext {
+  readonly id: number;
+  readonly input: unknown;
+  readonly attempt: number;
+  readonly tasks: TaskQueue;
+  readonly write: TaskContext['write'];
+  readonly save: TaskContext['save'];
+  readonly progress: TaskContext['progress'];
+  readonly #run: Run;
+
+  constructor(run: Run, tasks: TaskQueue) {
+    this.id = run.claimed.id;
+    this.input = JSON.parse(run.claimed.input);
+    this.attempt = run.claimed.attempt;
+    this.tasks = tasks;
+    this.write = (work) => run.write(work);
+    this.save = (work) => run.save(work);
+    this.progress = (done, total) => run.progress(done, total);
+    this.#run = run;
+  }
+
+  get checkpoint(): unknown {
+    return this.#run.checkpoint;
+  }
+
+  get signal(): AbortSignal {
+    return this.#run.signal;
+  }
+
+  get log(): FastifyBaseLogger {
+    return this.#run.log;
   }
 }

@@ -4,6 +4,7 @@ import type { Claimed } from './claim.ts';
 import { Aborted, type TaskKind } from './kinds.ts';
 import { Run, type Surroundings } from './run.ts';
 import {
+  BEGUN_AT_ONCE,
   LAST_MS,
   LEASE_MS,
   LONGEST_PAUSE_MS,
@@ -59,14 +60,11 @@ export class TaskRunner {
   constructor(options: RunnerOptions) {
     this.#options = options;
     this.#kinds = new Map(options.queue.kinds.map((kind) => [kind.kind, kind]));
-    this.#runs = new Runs(options.concurrency, {
-      over: () => this.#wake.resolve(),
-      ended: (run) => {
-        this.#slots.ended();
-        if (run.claimed.losses >= 2) this.#lookAt = 0;
-        this.#mayClaim = true;
-        this.#wake.resolve();
-      },
+    this.#runs = new Runs(options.concurrency, (run) => {
+      this.#slots.ended();
+      if (run.claimed.losses >= 2) this.#lookAt = 0;
+      this.#mayClaim = true;
+      this.#wake.resolve();
     });
     this.#slots = new Slots(options.queue.kinds, options.concurrency);
     const waiting = options.queue.kinds.filter((kind) => kind.waits).map(({ kind }) => kind);
@@ -79,6 +77,10 @@ export class TaskRunner {
       log: options.log,
       reached: options.reached ?? (() => {}),
       progressed: () => this.#progressed(),
+      decided: (run) => {
+        this.#runs.decided(run);
+        this.#wake.resolve();
+      },
     };
     this.#listening = [
       options.bell.on(QUEUED, () => {
@@ -148,18 +150,15 @@ export class TaskRunner {
   }
 
   async #pause(): Promise<void> {
-    const unsettled = this.#strays.length > 0 || this.#runs.all().some((run) => run.outcome !== undefined);
+    const unsettled = this.#strays.length > 0 || this.#runs.over().size > 0;
     const upkeep = this.#stopping ? Infinity : Math.min(this.#promoteAt, this.#rescueAt);
     const renewAt = this.#runs.size > 0 || this.#mayHaveStrays ? this.#renewAt : Infinity;
     const next = unsettled ? 0 : Math.min(this.#lookAt, renewAt, this.#progressAt, upkeep);
     const ms = next - performance.now();
     if (ms <= 0) return void (await new Promise((resolve) => setImmediate(resolve)));
-    const timer = new AbortController();
-    await Promise.race([
-      this.#wake.promise,
-      sleep(Math.min(ms, LOOK_MS), undefined, { signal: timer.signal }).catch(() => {}),
-    ]);
-    timer.abort();
+    const timer = setTimeout(() => this.#wake.resolve(), Math.min(ms, LOOK_MS));
+    await this.#wake.promise;
+    clearTimeout(timer);
   }
 
   /** Writes what is due, all in one transaction, and begins what was claimed by it. */
@@ -194,7 +193,7 @@ export class TaskRunner {
     // Others may hold suspects now, or later times.
     if (written.rescued + written.promoted + written.cancelled > 0) this.#lookAt = 0;
     if (due.room !== undefined) this.#slots.claimed(due.room, written.claimed.length);
-    this.#begin(written.claimed);
+    await this.#begin(written.claimed);
     // More may be there than there was room for.
     if (due.room !== undefined && written.claimed.length >= Math.max(due.room.free, 1)) {
       this.#mayClaim = true;
@@ -204,8 +203,7 @@ export class TaskRunner {
 
   #due(): Due | undefined {
     const now = performance.now();
-    const runs = this.#runs.all();
-    for (const run of runs) if (run.outcome === 'lost') this.#runs.close(run);
+    for (const run of this.#runs.over()) if (run.outcome === 'lost') this.#runs.close(run);
     const saves = now >= this.#progressAt;
     const most = MOST_AT_ONCE[this.#options.queue.reader.dialect];
     const working = !this.#stopping;
@@ -214,9 +212,9 @@ export class TaskRunner {
     if (room !== undefined) room.free = Math.min(room.free, most);
     const rescues = this.#orphans ? 'all' : 'expired';
     const due: Due = {
-      over: runs.filter((run) => typeof run.outcome === 'object').slice(0, most),
+      over: [...this.#runs.over()].slice(0, most),
       strays: this.#strays,
-      progress: saves ? runs.flatMap((run) => (run.unsaved ? { run, progress: run.unsaved } : [])) : [],
+      progress: saves ? this.#runs.unsaved() : [],
       renew: now >= this.#renewAt && (this.#runs.size > 0 || this.#mayHaveStrays),
       promote: working && now >= this.#promoteAt,
       rescue: working && (this.#orphans || now >= this.#rescueAt) ? rescues : undefined,
@@ -246,8 +244,7 @@ export class TaskRunner {
   #afterProgress(written: readonly { run: Run; progress: TaskProgress }[]): void {
     // What has been said meanwhile is written next.
     for (const { run, progress } of written) if (run.unsaved === progress) run.unsaved = undefined;
-    const more = this.#runs.all().some((run) => run.unsaved !== undefined);
-    this.#progressAt = more ? performance.now() + PROGRESS_MS : Infinity;
+    this.#progressAt = this.#runs.unsaved().length > 0 ? performance.now() + PROGRESS_MS : Infinity;
     this.#options.bell.ringHere(CHANGED);
   }
 
@@ -277,11 +274,15 @@ export class TaskRunner {
     this.#mayHaveStrays = this.#strays.length > 0;
   }
 
-  #begin(claimed: readonly Claimed[]): void {
+  async #begin(claimed: readonly Claimed[]): Promise<void> {
     if (claimed.length === 0) return;
     this.#around.reached('claimed');
     if (this.#runs.size === 0) this.#renewAt = performance.now() + RENEW_MS;
-    for (const one of claimed) {
+    for (const [nth, one] of claimed.entries()) {
+      if (nth % BEGUN_AT_ONCE === 0 && claimed.length > BEGUN_AT_ONCE) {
+        this.#runs.startWaiting();
+        await new Promise((resolve) => setImmediate(resolve));
+      }
       const kind = this.#kinds.get(one.kind);
       if (kind === undefined) continue;
       const run = new Run(one, kind, this.#self.id, this.#around);

@@ -1,27 +1,22 @@
 import { Aborted } from './kinds.ts';
 import type { Run } from './run.ts';
+import type { TaskProgress } from './task.entity.ts';
 import type { Renewed } from './upkeep.ts';
-
-interface Listener {
-  /** Its outcome is known. */
-  over(run: Run): void;
-  /** Its function has ended. */
-  ended(run: Run): void;
-}
 
 /** The attempts of one runner, and its slots: at most so many functions run at once, the others wait for one to end. */
 export class Runs {
   readonly #concurrency: number;
-  readonly #listener: Listener;
+  readonly #ended: (run: Run) => void;
   readonly #open = new Set<Run>();
+  readonly #active = new Set<Run>();
+  readonly #over = new Set<Run>();
   #waiting: Run[] = [];
   #occupied = 0;
-  /** Runs whose attempt is over and whose function goes on regardless: they keep their slots. */
-  readonly #zombies = new Set<Run>();
 
-  constructor(concurrency: number, listener: Listener) {
+  /** `ended` is told when the function of a run has ended. */
+  constructor(concurrency: number, ended: (run: Run) => void) {
     this.#concurrency = concurrency;
-    this.#listener = listener;
+    this.#ended = ended;
   }
 
   get size(): number {
@@ -29,20 +24,29 @@ export class Runs {
   }
 
   /** Those whose end is not written yet. */
-  all(): Run[] {
-    return [...this.#open];
+  all(): Iterable<Run> {
+    return this.#open;
   }
 
-  /** Those whose function has not ended, or is still to begin. */
-  *active(): Iterable<Run> {
-    for (const run of this.#open)
-      if (run.state === 'running' || (run.state === 'waiting' && run.outcome === undefined)) yield run;
-    yield* this.#zombies;
+  /** Those of them whose outcome is known. */
+  over(): ReadonlySet<Run> {
+    return this.#over;
+  }
+
+  /** Those whose function has not ended, though the attempt may be over, or is still to begin. */
+  active(): Iterable<Run> {
+    return this.#active;
+  }
+
+  /** How far those are that have said so since it was written. */
+  unsaved(): { run: Run; progress: TaskProgress }[] {
+    return [...this.#open].flatMap((run) => (run.unsaved ? { run, progress: run.unsaved } : []));
   }
 
   /** A kind that only waits for others, and a suspect (see `slots.ts`), begin whatever else runs. */
   add(run: Run): void {
     this.#open.add(run);
+    this.#active.add(run);
     if (run.kind.waits || run.claimed.losses >= 2) this.#start(run, 0);
     else this.#waiting.push(run);
   }
@@ -63,19 +67,24 @@ export class Runs {
 
   #start(run: Run, slots: number): void {
     this.#occupied += slots;
-    const ended = () => {
+    run.start(() => {
       this.#occupied -= slots;
-      this.#zombies.delete(run);
+      this.#active.delete(run);
       this.startWaiting();
-      this.#listener.ended(run);
-    };
-    run.start(ended).then(() => this.#listener.over(run));
+      this.#ended(run);
+    });
+  }
+
+  /** The outcome is known. */
+  decided(run: Run): void {
+    this.#over.add(run);
+    if (run.state === 'waiting') this.#active.delete(run);
   }
 
   /** The attempt is over, and that is written. */
   close(run: Run): void {
     this.#open.delete(run);
-    if (run.state === 'running') this.#zombies.add(run);
+    this.#over.delete(run);
   }
 
   /**

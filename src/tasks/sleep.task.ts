@@ -19,8 +19,8 @@ export const sleep = defineTask({
     },
     additionalProperties: false,
   },
-  async run({ input, signal, log }) {
-    await wait(input.ms, undefined, { signal });
-    log.info('Background task completed');
+  async run(context) {
+    await wait(context.input.ms, undefined, { signal: context.signal });
+    context.log.info('Background task completed');
   },
 });

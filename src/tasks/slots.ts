@@ -35,24 +35,24 @@ export class Slots {
     this.#concurrency = concurrency;
   }
 
-  /** `suspectsWait`: whether some are queued. Undefined when there is no room at all. */
-  room(runs: Iterable<Run>, suspectsWait: boolean): Room | undefined {
-    const running = [...runs].filter((run) => !run.kind.waits);
+  /** `suspectsWait`: whether some are queued. */
+  room(runs: Iterable<Run>, suspectsWait: boolean): Room {
+    const running = countRunning(runs);
     const waiting = this.#kinds.filter((kind) => kind.waits).map(({ kind }) => kind);
     const now = performance.now();
-    const suspect = running.find((run) => run.claimed.losses >= 2);
+    const { suspect } = running;
     if (suspect !== undefined && now - suspect.claimedAt < QUARANTINE_MS) {
       return { free: 0, kinds: [], waiting, suspects: false };
     }
     if (suspectsWait && suspect === undefined && now > this.#noSuspectUntil) {
       this.#drainingSince ??= now;
-      if (running.length > 0 && now - this.#drainingSince < QUARANTINE_MS) {
+      if (running.count > 0 && now - this.#drainingSince < QUARANTINE_MS) {
         return { free: 0, kinds: [], waiting, suspects: false };
       }
       this.#drainingSince = undefined;
       return { free: 1, kinds: this.#ofEachKind(running, 1), waiting: [], suspects: true };
     }
-    const free = this.#concurrency + this.#aheadOf(running, now) - running.length;
+    const free = this.#concurrency + this.#aheadOf(running, now) - running.count;
     const kinds = free > 0 ? this.#ofEachKind(running, free) : [];
     return { free, kinds, waiting, suspects: false };
   }
@@ -69,21 +69,43 @@ export class Slots {
     this.#claimed.ended++;
   }
 
-  #aheadOf(running: readonly Run[], now: number): number {
-    if (running.some(({ state }) => state === 'waiting')) return 0;
+  #aheadOf(running: Running, now: number): number {
+    if (running.hasWaiting) return 0;
     const { count, at, ended } = this.#claimed;
     const wereQuick = now - at < QUICK_MS && ended >= Math.max(1, count - this.#concurrency);
     this.#ahead = wereQuick ? Math.min(MOST_AHEAD, Math.max(this.#concurrency, 2 * this.#ahead)) : 0;
     return this.#ahead;
   }
 
-  #ofEachKind(running: readonly Run[], free: number): Room['kinds'] {
+  #ofEachKind(running: Running, free: number): Room['kinds'] {
     return this.#kinds
       .filter((kind) => !kind.waits)
       .map(({ kind, concurrency }) => ({
         kind,
-        most: Math.min(free, concurrency - running.filter((run) => run.kind.kind === kind).length),
+        most: Math.min(free, concurrency - (running.ofKind.get(kind) ?? 0)),
       }))
       .filter(({ most }) => most > 0);
   }
+}
+
+interface Running {
+  count: number;
+  ofKind: Map<string, number>;
+  suspect: Run | undefined;
+  /** Whether some have not begun. */
+  hasWaiting: boolean;
+}
+
+/** Without those that take no slot. In one pass that makes no arrays: a thousand may run, and it is done each turn. */
+function countRunning(runs: Iterable<Run>): Running {
+  const running: Running = { count: 0, ofKind: new Map(), suspect: undefined, hasWaiting: false };
+  for (const run of runs) {
+    const { kind, waits } = run.kind;
+    if (waits) continue;
+    running.count++;
+    running.ofKind.set(kind, (running.ofKind.get(kind) ?? 0) + 1);
+    if (run.claimed.losses >= 2) running.suspect ??= run;
+    if (run.state === 'waiting') running.hasWaiting = true;
+  }
+  return running;
 }

@@ -138,8 +138,7 @@ const tasks: FastifyPluginAsyncTypebox = async (app) => {
       const { id } = request.params;
       const task = await findTask(app.tasks, id);
       if (wantsEvents(request)) {
-        const signal = app.whileOpen(reply);
-        return sendEvents(reply, taskEvents(app.tasks, task, signal), signal);
+        return sendEvents(reply, taskEvents(app.tasks, task, app.whileOpen(reply)));
       }
       const seconds = readWait(request);
       if (seconds === undefined) return task as never;

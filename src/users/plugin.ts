@@ -38,7 +38,7 @@ export default plugin(
       {
         cache: false,
         batchScheduleFn(callback) {
-          if (onTheirWay < QUERIES_AT_ONCE) setImmediate(callback);
+          if (onTheirWay < QUERIES_AT_ONCE) app.turn.lookup(callback);
           else next = callback;
         },
       },

@@ -1,0 +1,194 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import type { Test } from 'tap';
+import type { User } from '../src/users/users.schemas.ts';
+import { emptyDatabase, onEachDatabase } from './support/databases.ts';
+import { fetch as checkedFetch } from './support/fetch.ts';
+import { Follower } from './support/follow.ts';
+import { type Change, fold } from './support/log.ts';
+import { freePort } from './support/postgres.ts';
+import { type Service, startService } from './support/service.ts';
+
+/** How often a service is killed; fewer while one works on this file. Every stream is cut twice as often. */
+const KILLS = Number(process.env.STORM_KILLS ?? 50);
+const WRITERS = 8;
+
+/** What writers and followers share: where the services are, and when all is over. */
+interface Storm {
+  bases: string[];
+  over: boolean;
+  acknowledged: { created: Map<number, string>; versions: Map<number, number>; deleted: Set<number> };
+  undone: string[];
+  held: number;
+}
+
+/** Does one thing after the other, at whatever service answers, until the storm is over. */
+async function writer(storm: Storm, name: string): Promise<void> {
+  const own: number[] = [];
+  const { created, versions, deleted } = storm.acknowledged;
+  for (let at = 0; !storm.over; at++) {
+    const base = storm.bases[at % storm.bases.length];
+    const email = `${name}-${at}@example.com`;
+    const send = (method: string, path: string, body?: object) =>
+      fetch(`${base}${path}`, {
+        method,
+        ...(body !== undefined && {
+          headers: { 'content-type': 'application/json' },
+          body: JSON.stringify(body),
+        }),
+        signal: AbortSignal.timeout(5000),
+      });
+    try {
+      const id = own[at % own.length];
+      if (at % 11 === 5) {
+        const answer = await send('POST', `/storm/undone?email=${email}`);
+        if (answer.ok) storm.undone.push(email);
+      } else if (at % 31 === 12) {
+        const answer = await send('POST', `/storm/held?email=${email}&ms=150`);
+        if (answer.ok) storm.held++;
+      } else if (id !== undefined && at % 7 === 3) {
+        const answer = await send('DELETE', `/users/${id}`);
+        if (answer.status === 204) deleted.add(id);
+        own.splice(own.indexOf(id), 1);
+      } else if (id !== undefined && at % 2 === 0) {
+        const answer = await send('PATCH', `/users/${id}`, { attributes: { at } });
+        if (answer.ok) versions.set(id, ((await answer.json()) as User).version);
+      } else {
+        const answer = await send('POST', '/users', { name, email, attributes: { at } });
+        if (answer.status !== 201) continue;
+        const user = (await answer.json()) as User;
+        created.set(user.id, email);
+        own.push(user.id);
+      }
+    } catch {
+      await wait(20); // that service is gone at the moment
+    }
+  }
+}
+
+/** Follows the log from its start and knows nothing but its last event; gives all that it has seen. */
+async function follow(storm: Storm, cut: { now: () => void }, isDone: (lastEventId: string) => boolean) {
+  const seen: Change[] = [];
+  let lastEventId = '0';
+  for (let at = 0; !isDone(lastEventId); at++) {
+    const base = storm.bases[at % storm.bases.length] ?? '';
+    const follower = new Follower(base, '/changes', { 'last-event-id': lastEventId });
+    cut.now = () => follower.cut();
+    const look = setInterval(() => isDone(follower.lastEventId) && follower.cut(), 50);
+    await follower.ended;
+    clearInterval(look);
+    seen.push(...follower.changes);
+    if (follower.lastEventId !== '') lastEventId = follower.lastEventId;
+    else await wait(20);
+  }
+  return seen;
+}
+
+async function readAll<T>(base: string, path: string): Promise<T[]> {
+  const all: T[] = [];
+  for (let url: string | undefined = path; url !== undefined; ) {
+    const page: Response = await checkedFetch(`${base}${url}`);
+    all.push(...((await page.json()) as T[]));
+    url = /<(.+)>/.exec(page.headers.get('link') ?? '')?.[1];
+  }
+  return all;
+}
+
+async function start(
+  t: Test,
+  databaseUrl: string,
+  replicas: number,
+): Promise<{ services: Service[]; ports: number[] }> {
+  const ports = await Promise.all(Array.from({ length: replicas }, () => freePort()));
+  const services = [];
+  for (const port of ports) services.push(await startReplica(t, databaseUrl, port));
+  return { services, ports };
+}
+
+function startReplica(t: Test, databaseUrl: string, port: number): Promise<Service> {
+  const env = { DATABASE_URL: databaseUrl, LOG_LEVEL: 'info', PORT: String(port) };
+  return startService(t, env, 'test/support/storm-service.ts');
+}
+
+onEachDatabase(
+  `after ${KILLS} times kill -9 among ${WRITERS} writers, what was committed, the log and what a follower saw are the same`,
+  async (t, dialect) => {
+    const databaseUrl = await emptyDatabase(t, dialect);
+    const { services, ports } = await start(t, databaseUrl, dialect === 'postgresql' ? 2 : 1);
+    const storm: Storm = {
+      bases: ports.map((port) => `http://127.0.0.1:${port}`),
+      over: false,
+      acknowledged: { created: new Map(), versions: new Map(), deleted: new Set() },
+      undone: [],
+      held: 0,
+    };
+    let head = Number.POSITIVE_INFINITY;
+    const cut = { now: () => {} };
+    let cuts = 0;
+    const writers = Array.from({ length: WRITERS }, (_, at) => writer(storm, `w${at}`));
+    const following = follow(storm, cut, (lastEventId) => Number(lastEventId) >= head);
+
+    for (let kill = 0; kill < KILLS; kill++) {
+      const at = kill % services.length;
+      const service = services[at];
+      const port = ports[at];
+      if (service === undefined || port === undefined) throw new Error('no such service');
+      // Killed at another moment each time, and the stream cut twice before.
+      for (let half = 1; half <= 2; half++) {
+        await service.said(/"status":20[14]/, half * (1 + ((kill * 7) % 20)));
+        cut.now();
+        cuts++;
+      }
+      await service.end('SIGKILL');
+      services[at] = await startReplica(t, databaseUrl, port);
+    }
+    storm.over = true;
+    await Promise.all(writers);
+
+    const [base = ''] = storm.bases;
+    const log = await readAll<Change>(base, '/changes?limit=1000');
+    const users = await readAll<User>(base, '/users?limit=1000');
+    head = log.at(-1)?.position ?? 0;
+    const seen = await following;
+
+    t.ok(cuts >= 2 * KILLS);
+    t.ok(storm.undone.length > KILLS);
+    t.ok(storm.held > 0, `${storm.held} transactions were held open while others committed`);
+    t.ok(log.length > 10 * KILLS, `${log.length} changes`);
+    t.strictSame(
+      seen.map(({ position }) => position),
+      log.map(({ position }) => position),
+      'the follower saw each once, in order',
+    );
+    t.strictSame(seen, log);
+    t.strictSame(fold(log), users, 'the log from its start gives the table');
+
+    const versions = new Map<number, number>();
+    for (const { userId, version } of log) {
+      if (version !== (versions.get(userId) ?? 0) + 1)
+        t.fail(`user ${userId}: version ${version} out of line`);
+      versions.set(userId, version);
+    }
+    const emails = new Set(log.flatMap(({ user }) => (user === null ? [] : [user.email])));
+    t.strictSame(
+      storm.undone.filter((email) => emails.has(email)),
+      [],
+      `nothing of ${storm.undone.length} undone ones`,
+    );
+    const { created, deleted } = storm.acknowledged;
+    t.strictSame(
+      [...created].filter(([, email]) => !emails.has(email)),
+      [],
+      `all ${created.size} acknowledged creates are in the log`,
+    );
+    const short = [...storm.acknowledged.versions].filter(
+      ([id, version]) => (versions.get(id) ?? 0) < version,
+    );
+    t.strictSame(short, [], 'and all acknowledged patches');
+    const gone = new Set(log.filter(({ type }) => type === 'user.deleted').map(({ userId }) => userId));
+    t.strictSame(
+      [...deleted].filter((id) => !gone.has(id)),
+      [],
+      'and all acknowledged deletes',
+    );
+  },
+);
