@@ -51,7 +51,8 @@ export class Courier {
     this.#options = options;
   }
 
-  start(): void {
+  /** Resolves after the first look: a service without webhooks then asks nothing when users change. */
+  async start(): Promise<void> {
     if (this.#open) return;
     this.#open = true;
     const { bell } = this.#options;
@@ -61,7 +62,8 @@ export class Courier {
         if (this.#hasWebhooks) this.#lookIn(0);
       }),
     ];
-    this.#lookIn(0);
+    this.#looking = this.#lookNow();
+    await this.#looking;
   }
 
   async stop(): Promise<void> {

@@ -7,7 +7,7 @@ export default plugin(
   async (app: FastifyInstance) => {
     const { reader, bell, write, tasks: queue, log } = app;
     const courier = new Courier({ reader, bell, queue, write, log });
-    app.addHook('onReady', async () => courier.start());
+    app.addHook('onReady', () => courier.start());
     app.addHook('preClose', async () => courier.stop());
   },
   { name: 'webhooks', dependencies: ['db', 'tasks'] },
