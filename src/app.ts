@@ -34,11 +34,20 @@ import { isEmail } from './users/keys.ts';
 import users from './users/plugin.ts';
 import tutorialRoutes from './users/tutorial.routes.ts';
 import usersRoutes from './users/users.routes.ts';
+import { deliverOf } from './webhooks/deliver.task.ts';
+import deliveriesRoutes from './webhooks/deliveries.routes.ts';
+import { Networks } from './webhooks/networks.ts';
+import webhooks from './webhooks/plugin.ts';
+import { Sender, type SenderOptions } from './webhooks/sender.ts';
+import { testOf } from './webhooks/test.task.ts';
+import webhooksRoutes from './webhooks/webhooks.routes.ts';
 
 /** What the tests add. */
 interface Extra {
   /** Kinds of tasks of their own. */
   kinds?: readonly TaskKind[];
+  /** How webhooks are sent to: another limit of time, another resolver. */
+  sender?: Omit<SenderOptions, 'networks'>;
   /** Called at each step of a task. */
   reached?(step: string): void;
 }
@@ -75,10 +84,21 @@ export async function buildApp(
   await app.register(db, { databaseUrl: config.databaseUrl, poolMax: config.databasePoolMax, entities });
   await app.register(keys, { host: config.host, jwt: config.jwt });
   await app.register(changes);
+  const networks = new Networks(config.webhookAllowedNetworks);
+  const sender = new Sender({ ...extra.sender, networks });
+  app.addHook('onClose', () => sender.close()); // after the tasks that send: the hooks run in reverse
   const scrub = () =>
     scrubDeleted(app.orm, app.reader.dialect, ['users', 'changes', 'idempotency_records', 'tasks']);
   await app.register(tasks, {
-    kinds: [sleep, gather, pruneOf(prunables(config)), eraseOf(erasables, scrub), ...(extra.kinds ?? [])],
+    kinds: [
+      sleep,
+      gather,
+      pruneOf(prunables(config)),
+      eraseOf(erasables, scrub),
+      deliverOf(sender, app.bell),
+      testOf(sender),
+      ...(extra.kinds ?? []),
+    ],
     schedules: [{ name: 'prune', kind: 'prune', input: {}, cron: '17 * * * *', timeZone: 'UTC' }],
     formats,
     concurrency: config.taskConcurrency,
@@ -86,6 +106,7 @@ export async function buildApp(
     reached: extra.reached,
   });
   await app.register(users);
+  await app.register(webhooks);
 
   await app.register(usersRoutes);
   await app.register(historyRoutes);
@@ -94,6 +115,8 @@ export async function buildApp(
   await app.register(tasksRoutes);
   await app.register(schedulesRoutes);
   await app.register(keysRoutes);
+  await app.register(webhooksRoutes, { networks });
+  await app.register(deliveriesRoutes);
   await app.register(tutorialRoutes);
 
   return app;

@@ -1,5 +1,6 @@
 import { isDatabaseUrl, redactUrl } from './db/url.ts';
 import { StartError } from './errors.ts';
+import { readNetworks } from './webhooks/networks.ts';
 
 /** A setting: its default, how it is read from text (undefined: it cannot be), and what an operator is told is allowed. */
 interface Setting<T> {
@@ -83,6 +84,11 @@ export const SETTINGS = {
     ': days for which changes are kept; 0 keeps them for ever',
   ),
   IDEMPOTENCY_RETENTION_DAYS: wholeNumber(7, 1, 36_500, ': days for which answers are kept for a repetition'),
+  WEBHOOK_ALLOWED_NETWORKS: text(
+    'none',
+    (list) => readNetworks(list) !== undefined,
+    'none, or CIDR blocks separated by commas, such as 10.1.0.0/16,fd00::/8',
+  ),
 };
 
 export type Config = ReturnType<typeof loadConfig>;
@@ -108,6 +114,7 @@ export function loadConfig(env: Env = process.env) {
     taskRetentionDays: read('TASK_RETENTION_DAYS', SETTINGS.TASK_RETENTION_DAYS),
     changeRetentionDays: read('CHANGE_RETENTION_DAYS', SETTINGS.CHANGE_RETENTION_DAYS),
     idempotencyRetentionDays: read('IDEMPOTENCY_RETENTION_DAYS', SETTINGS.IDEMPOTENCY_RETENTION_DAYS),
+    webhookAllowedNetworks: read('WEBHOOK_ALLOWED_NETWORKS', SETTINGS.WEBHOOK_ALLOWED_NETWORKS),
     shutdownTimeoutMs: read('SHUTDOWN_TIMEOUT_MS', SETTINGS.SHUTDOWN_TIMEOUT_MS),
   };
 }

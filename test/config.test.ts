@@ -30,6 +30,15 @@ t.test('a value that cannot be used is named with what was given and what is all
     TASK_RETENTION_DAYS: ['0', '-1', 'ever'],
     CHANGE_RETENTION_DAYS: ['-1', '36501', 'ever'],
     IDEMPOTENCY_RETENTION_DAYS: ['0', '36501', '1d'],
+    WEBHOOK_ALLOWED_NETWORKS: [
+      'all',
+      '10.0.0.1',
+      '10.0.0.0/33',
+      '10.0.0.0/8;fd00::/8',
+      '010.0.0.0/8',
+      '::/129',
+      '10.0.0.0/8,',
+    ],
   };
   t.strictSame(Object.keys(wrong), Object.keys(SETTINGS), 'every variable is tried');
   for (const [name, values] of Object.entries(wrong)) {

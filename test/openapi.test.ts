@@ -70,6 +70,7 @@ t.test('every route of the service is listed', async (t) => {
     'DELETE /keys/{id}',
     'DELETE /schedules/{id}',
     'DELETE /users/{id}',
+    'DELETE /webhooks/{id}',
     'GET /changes',
     'GET /keys',
     'GET /schedules',
@@ -80,7 +81,11 @@ t.test('every route of the service is listed', async (t) => {
     'GET /users',
     'GET /users/{id}',
     'GET /users/{id}/history',
+    'GET /webhooks',
+    'GET /webhooks/{id}',
+    'GET /webhooks/{id}/deliveries',
     'PATCH /users/{id}',
+    'PATCH /webhooks/{id}',
     'POST /add-user',
     'POST /keys',
     'POST /schedules',
@@ -89,6 +94,10 @@ t.test('every route of the service is listed', async (t) => {
     'POST /tasks/{id}/retry',
     'POST /users',
     'POST /users/{id}/erase',
+    'POST /webhooks',
+    'POST /webhooks/{id}/replay',
+    'POST /webhooks/{id}/rotate-secret',
+    'POST /webhooks/{id}/test',
   ]);
 });
 
@@ -128,7 +137,7 @@ t.test('every body, asked for or answered, has an example', async (t) => {
   const bodies = operations.flatMap(({ name, operation: { requestBody } }) =>
     requestBody === undefined || '$ref' in requestBody ? [] : [{ name, content: requestBody.content }],
   );
-  t.equal(bodies.length, 6, 'five POSTs and a PATCH');
+  t.equal(bodies.length, 9, 'seven POSTs and two PATCHes');
   const all = [...bodies, ...answers.map(({ name, answer }) => ({ name, content: answer.content ?? {} }))];
   for (const { name, content } of all) {
     for (const [type, { example, examples }] of Object.entries(content)) {
@@ -190,6 +199,10 @@ t.test('the headers of an answer are listed with it, with an example', async (t)
     'GET /tasks/{id} 200': ['Preference-Applied'],
     'POST /keys 201': ['Location'],
     'POST /schedules 201': ['Location', 'Idempotent-Replayed'],
+    'POST /webhooks 201': ['Location', 'Idempotent-Replayed'],
+    'GET /webhooks/{id}/deliveries 200': ['Link'],
+    'POST /webhooks/{id}/test 202': ['Location'],
+    'POST /webhooks/{id}/replay 202': ['Location'],
   });
 });
 
@@ -207,7 +220,7 @@ t.test('a PATCH takes a merge patch, and JSON after it', async (t) => {
 
 t.test('a task to be enqueued is one of its kinds, told apart by name', async (t) => {
   const schema = document.components?.schemas?.NewTask;
-  const kinds = ['sleep', 'gather', 'prune', 'erase'];
+  const kinds = ['sleep', 'gather', 'prune', 'erase', 'deliver', 'test-webhook'];
   t.match(schema, { discriminator: { propertyName: 'kind' } });
   const { discriminator, oneOf = [] } = schema as OpenAPIV3_1.SchemaObject;
   t.strictSame(Object.keys(discriminator?.mapping ?? {}), kinds);

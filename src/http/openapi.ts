@@ -20,6 +20,11 @@ export const TAGS = {
     description: 'Long work that runs beside the requests, and what has become of it.',
   },
   keys: { name: 'Keys', description: 'Who may do what: API keys and their scopes.' },
+  webhooks: {
+    name: 'Webhooks',
+    description:
+      'Have every change pushed to a URL: signed, at least once, and the changes of one user in order.',
+  },
   tutorial: {
     name: 'Tutorial',
     description:

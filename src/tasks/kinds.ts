@@ -43,7 +43,10 @@ export interface TaskKind<Input = unknown> {
   readonly timeoutMs: number | undefined;
   /** At most so many at once in one process. */
   readonly concurrency: number;
-  /** It only waits for other tasks: it takes no slot, or those that it waits for could find none. */
+  /**
+   * It only waits, for other tasks or for another machine: it takes no slot. Those that it waits for could find none, or
+   * a machine that does not answer would hold up everybody else's work.
+   */
   readonly waits: boolean;
 }
 
@@ -71,6 +74,15 @@ export class PermanentFailure extends Error {
   constructor(message: string, code?: string, options?: ErrorOptions) {
     super(message, options);
     this.code = code;
+  }
+}
+
+/** A function throws it to be run again after so long, as often as it likes: `maxAttempts` is for what it did not expect. */
+export class RetryLater extends Error {
+  readonly afterMs: number;
+  constructor(afterMs: number, message: string) {
+    super(message);
+    this.afterMs = afterMs;
   }
 }
 
