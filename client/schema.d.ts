@@ -131,7 +131,7 @@ export interface paths {
         put?: never;
         /**
          * Enqueue a task
-         * @description It runs beside the requests, at least once: after a crash it runs again. With a `dedupeKey` the answer may be a task that was there already.
+         * @description It runs beside the requests, at least once: after a crash it runs again. With a `dedupeKey` the answer may be a task that was there already. What touches more than tasks needs the scope for that, too.
          */
         post: operations["createTask"];
         delete?: never;

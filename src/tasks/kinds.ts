@@ -2,6 +2,7 @@ import type { FastifyBaseLogger } from 'fastify';
 import type { Static, TSchema } from 'typebox';
 import type { Tx } from '../db/tx.ts';
 import { Refusal } from '../errors.ts';
+import type { Scope } from '../http/access.ts';
 import type { TaskQueue } from './queue.ts';
 
 /** What a function is given for one attempt. */
@@ -48,6 +49,10 @@ export interface TaskKind<Input = unknown> {
    * a machine that does not answer would hold up everybody else's work.
    */
   readonly waits: boolean;
+  /** What it takes, besides `tasks:write`, to enqueue it over HTTP. */
+  readonly scope: Scope | undefined;
+  /** The tasks that an input has in it. */
+  parts(input: Input): readonly { kind: string }[];
 }
 
 interface Definition<Schema extends TSchema> {
@@ -59,13 +64,23 @@ interface Definition<Schema extends TSchema> {
   timeoutMs?: number;
   concurrency?: number;
   waits?: boolean;
+  scope?: Scope;
+  parts?(input: Static<Schema>): readonly { kind: string }[];
 }
 
 /** `input` is a JSON Schema as it is written; the type that `run` is given is read from it. */
 export function defineTask<const Schema extends TSchema>(
   definition: Definition<Schema>,
 ): TaskKind<Static<Schema>> {
-  return { maxAttempts: 5, timeoutMs: undefined, concurrency: Infinity, waits: false, ...definition };
+  return {
+    maxAttempts: 5,
+    timeoutMs: undefined,
+    concurrency: Infinity,
+    waits: false,
+    scope: undefined,
+    parts: () => [],
+    ...definition,
+  };
 }
 
 /** A function throws it to fail for good: another attempt would not help. */

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { TSchema } from 'typebox';
-import { needs } from '../http/access.ts';
+import { needs, requireScope } from '../http/access.ts';
 import {
   IdempotencyHeaders,
   idempotencyHeader,
@@ -134,6 +134,7 @@ const schedules: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request, reply) => {
       const { input = {}, timeZone = 'UTC', ...rest } = request.body;
+      for (const scope of app.tasks.scopesOf(rest.kind, input)) requireScope(request, scope);
       const answer = await app.write((tx) =>
         onceForKey(tx, request, async () => {
           const schedule = await createSchedule(tx, app.tasks, { ...rest, input, timeZone });

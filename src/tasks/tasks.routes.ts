@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Invalid } from '../errors.ts';
-import { needs } from '../http/access.ts';
+import { needs, requireScope } from '../http/access.ts';
 import {
   IdempotencyHeaders,
   idempotencyHeader,
@@ -51,7 +51,7 @@ const tasks: FastifyPluginAsyncTypebox = async (app) => {
         summary: 'Enqueue a task',
         description:
           'It runs beside the requests, at least once: after a crash it runs again. With a `dedupeKey` the answer may be ' +
-          'a task that was there already.',
+          'a task that was there already. What touches more than tasks needs the scope for that, too.',
         tags: [TAGS.tasks.name],
         security: needs('tasks:write'),
         headers: IdempotencyHeaders,
@@ -75,6 +75,7 @@ const tasks: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request, reply) => {
       const { kind, input = {}, runAt, ...options } = request.body;
+      for (const scope of app.tasks.scopesOf(kind, input)) requireScope(request, scope);
       const at = runAt === undefined ? {} : { runAt: readTime(runAt) };
       const answer = await app.write((tx) =>
         onceForKey(tx, request, async () => {

@@ -35,6 +35,7 @@ export const WebhookInput = {
 export function deliverOf(sender: Sender, bell: Bell) {
   return defineTask({
     kind: DELIVER,
+    scope: 'webhooks',
     description: 'Sends a webhook what has changed. Muster enqueues it by itself.',
     input: WebhookInput,
     maxAttempts: 1000,

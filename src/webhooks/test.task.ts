@@ -10,6 +10,7 @@ import { TEST } from './topics.ts';
 export function testOf(sender: Sender) {
   return defineTask({
     kind: TEST,
+    scope: 'webhooks',
     description: 'Sends a webhook a message of the type `webhook.test`.',
     input: WebhookInput,
     maxAttempts: 1,
