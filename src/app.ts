@@ -24,6 +24,9 @@ import { type Prunable, pruneOf, pruneTasks } from './tasks/prune.task.ts';
 import schedulesRoutes from './tasks/schedules.routes.ts';
 import { sleep } from './tasks/sleep.task.ts';
 import tasksRoutes from './tasks/tasks.routes.ts';
+import errorsRoutes from './transfers/errors.routes.ts';
+import importRoutes from './transfers/import.routes.ts';
+import { importOf } from './transfers/import.task.ts';
 import eraseRoutes from './users/erase.routes.ts';
 import { type Erasable, eraseOf } from './users/erase.task.ts';
 import historyRoutes from './users/history.routes.ts';
@@ -73,7 +76,14 @@ export async function buildApp(
   const scrub = () =>
     scrubDeleted(app.orm, app.reader.dialect, ['users', 'changes', 'idempotency_records', 'tasks']);
   await app.register(tasks, {
-    kinds: [sleep, gather, pruneOf(prunables(config)), eraseOf(erasables, scrub), ...(extra.kinds ?? [])],
+    kinds: [
+      sleep,
+      gather,
+      pruneOf(prunables(config)),
+      eraseOf(erasables, scrub),
+      importOf(formats),
+      ...(extra.kinds ?? []),
+    ],
     schedules: [{ name: 'prune', kind: 'prune', input: {}, cron: '17 * * * *', timeZone: 'UTC' }],
     formats,
     concurrency: config.taskConcurrency,
@@ -88,6 +98,11 @@ export async function buildApp(
   await app.register(changesRoutes);
   await app.register(tasksRoutes);
   await app.register(schedulesRoutes);
+  await app.register(importRoutes, {
+    mostBytes: config.importMaxBytes,
+    slowestMs: config.requestTimeoutMs,
+  });
+  await app.register(errorsRoutes);
   await app.register(tutorialRoutes);
 
   return app;

@@ -3,7 +3,19 @@ import { Instance } from './db/instance.entity.ts';
 import { IdempotencyRecord } from './http/idempotency.entity.ts';
 import { Schedule } from './tasks/schedule.entity.ts';
 import { Task } from './tasks/task.entity.ts';
+import { ImportError, Upload, UploadBlock } from './transfers/upload.entity.ts';
 import { User } from './users/user.entity.ts';
 
 /** Every entity of Muster. */
-export const entities = [Instance, User, Change, ChangeLog, IdempotencyRecord, Task, Schedule];
+export const entities = [
+  Instance,
+  User,
+  Change,
+  ChangeLog,
+  IdempotencyRecord,
+  Task,
+  Schedule,
+  Upload,
+  UploadBlock,
+  ImportError,
+];

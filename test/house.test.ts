@@ -25,6 +25,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   tasks: ['db', 'http'],
   changes: ['db', 'http'],
   users: ['db', 'http', 'tasks', 'changes'],
+  transfers: ['db', 'http', 'tasks', 'changes', 'users'],
 };
 
 t.test('the rooms of the house import only what is below them', async (t) => {

@@ -10,6 +10,7 @@ import {
   NotFound,
   PreconditionFailed,
   Refusal,
+  TooLarge,
   Unavailable,
   UnsupportedMediaType,
 } from '../errors.ts';
@@ -100,6 +101,7 @@ const STATUS_OF = new Map<unknown, number>([
   [Conflict, 409],
   [Gone, 410],
   [PreconditionFailed, 412],
+  [TooLarge, 413],
   [UnsupportedMediaType, 415],
   [Invalid, 422],
   [Unavailable, 503],

@@ -163,9 +163,9 @@ export class Run {
         });
         reached('saved');
       },
-      progress(done, total) {
+      progress(done, total, more) {
         if (run.outcome !== undefined || !Number.isFinite(done)) return;
-        run.#progress = { done, ...(Number.isFinite(total) && { total: Number(total) }) };
+        run.#progress = { done, ...(Number.isFinite(total) && { total: Number(total) }), ...more };
         run.unsaved = run.#progress;
         run.#around.progressed();
       },
