@@ -68,13 +68,17 @@ t.test('every route of the service is listed', async (t) => {
   t.strictSame(operations.map(({ name }) => name).sort(), [
     'DELETE /schedules/{id}',
     'DELETE /users/{id}',
+    'GET /changes',
     'GET /schedules',
     'GET /start-task',
     'GET /tasks',
     'GET /tasks/{id}',
+    'GET /tasks/{id}/errors',
     'GET /user/{id}',
     'GET /users',
+    'GET /users/export',
     'GET /users/{id}',
+    'GET /users/{id}/history',
     'PATCH /users/{id}',
     'POST /add-user',
     'POST /schedules',
@@ -82,6 +86,8 @@ t.test('every route of the service is listed', async (t) => {
     'POST /tasks/{id}/cancel',
     'POST /tasks/{id}/retry',
     'POST /users',
+    'POST /users/import',
+    'POST /users/{id}/erase',
   ]);
 });
 
@@ -121,7 +127,7 @@ t.test('every body, asked for or answered, has an example', async (t) => {
   const bodies = operations.flatMap(({ name, operation: { requestBody } }) =>
     requestBody === undefined || '$ref' in requestBody ? [] : [{ name, content: requestBody.content }],
   );
-  t.equal(bodies.length, 5, 'four POSTs and a PATCH');
+  t.equal(bodies.length, 6, 'five POSTs and a PATCH');
   const all = [...bodies, ...answers.map(({ name, answer }) => ({ name, content: answer.content ?? {} }))];
   for (const { name, content } of all) {
     for (const [type, { example, examples }] of Object.entries(content)) {
@@ -167,7 +173,12 @@ t.test('the headers of an answer are listed with it, with an example', async (t)
   t.strictSame(listed, {
     ...Object.fromEntries(operations.flatMap(everywhere)),
     'POST /users 201': ['Location', 'ETag', 'Idempotent-Replayed'],
-    'GET /users 200': ['Link'],
+    'GET /users 200': ['Link', 'Muster-Position'],
+    'GET /users/export 200': ['Muster-Position'],
+    'POST /users/import 202': ['Location', 'Idempotent-Replayed'],
+    'POST /users/{id}/erase 202': ['Location'],
+    'GET /users/{id}/history 200': ['Link'],
+    'GET /changes 200': ['Muster-Position', 'Link'],
     'GET /users/{id} 200': ['ETag'],
     'GET /users/{id} 304': ['ETag'],
     'GET /users/{id} 412': ['ETag'],
@@ -194,7 +205,7 @@ t.test('a PATCH takes a merge patch, and JSON after it', async (t) => {
 
 t.test('a task to be enqueued is one of its kinds, told apart by name', async (t) => {
   const schema = document.components?.schemas?.NewTask;
-  const kinds = ['sleep', 'gather', 'prune'];
+  const kinds = ['sleep', 'gather', 'prune', 'erase', 'import'];
   t.match(schema, { discriminator: { propertyName: 'kind' } });
   const { discriminator, oneOf = [] } = schema as OpenAPIV3_1.SchemaObject;
   t.strictSame(Object.keys(discriminator?.mapping ?? {}), kinds);

@@ -38,7 +38,7 @@ interface Checkpoint {
  * Rows in one transaction. SQLite's statements hold the event loop, and with it every request: so few that a look-up
  * hardly notices. On PostgreSQL they are waited for, and what counts is how often.
  */
-const BATCH_ROWS = { sqlite: 30, postgresql: 200 };
+const BATCH_ROWS = { sqlite: 50, postgresql: 200 };
 
 /**
  * Reads the file that was uploaded for this task, and makes of its rows users as `POST /users` would. The users, their
@@ -73,25 +73,35 @@ async function importRows(
   const seen = new SeenEmails();
   let place = kept?.place ?? start;
   const batchRows = BATCH_ROWS[context.tasks.reader.dialect];
-  for await (const rows of readRows(source, format, place)) {
-    for (let at = 0; at < rows.length; at += batchRows) {
-      signal.throwIfAborted();
-      const batch = rows.slice(at, at + batchRows).map((row) => judge(row, check));
-      const applied = await saved(context, async (tx) => {
-        const applied = await applyRows(tx, batch, input, seen);
-        await insertRefused(tx, context.id, applied.refused);
-        place = applied.place ?? place;
-        return [applied, { place, counts: addCounts(counts, applied.outcomes) } satisfies Checkpoint];
-      });
-      counts = addCounts(counts, applied.outcomes);
-      for (const email of applied.emails) seen.add(email);
-      report(context, source, place.offset, counts);
-      if (applied.conflict !== undefined) throw conflictAt(applied.conflict.row.line, counts);
-      await turn(); // what has come meanwhile goes first
-    }
+  for await (const rows of inBatches(readRows(source, format, place), batchRows)) {
+    signal.throwIfAborted();
+    const batch = rows.map((row) => judge(row, check));
+    const applied = await saved(context, async (tx) => {
+      const applied = await applyRows(tx, batch, input, seen);
+      await insertRefused(tx, context.id, applied.refused);
+      place = applied.place ?? place;
+      return [applied, { place, counts: addCounts(counts, applied.outcomes) } satisfies Checkpoint];
+    });
+    counts = addCounts(counts, applied.outcomes);
+    for (const email of applied.emails) seen.add(email);
+    report(context, source, place.offset, counts);
+    if (applied.conflict !== undefined) throw conflictAt(applied.conflict.row.line, counts);
+    await turn(); // what has come meanwhile goes first
   }
   report(context, source, source.bytes, counts);
   return counts;
+}
+
+/** A transaction costs the same whatever is in it, so each is full. */
+async function* inBatches(pieces: AsyncIterable<Row[]>, most: number): AsyncGenerator<Row[]> {
+  let held: Row[] = [];
+  for await (const rows of pieces) {
+    held.push(...rows);
+    let at = 0;
+    for (; held.length - at >= most; at += most) yield held.slice(at, at + most);
+    held = held.slice(at);
+  }
+  if (held.length > 0) yield held;
 }
 
 /** `save`, for a work that gives more than the checkpoint. */

@@ -46,26 +46,24 @@ export async function receiveUpload(
   }
 }
 
-/** Each block but the last is full. */
+/** Each block but the last is full. All of them are the same piece of memory: one is done with before the next is made. */
 async function* inBlocks(chunks: AsyncIterable<Buffer>, mostBytes: number): AsyncGenerator<Buffer> {
-  const parts: Buffer[] = [];
+  const block = Buffer.allocUnsafeSlow(BLOCK_BYTES);
   let size = 0;
   let all = 0;
   for await (const chunk of chunks) {
     all += chunk.length;
     if (all > mostBytes) throw uploadTooLarge(mostBytes);
-    for (let rest = chunk; rest.length > 0; ) {
-      const part = rest.subarray(0, BLOCK_BYTES - size);
-      rest = rest.subarray(part.length);
-      parts.push(part);
-      size += part.length;
+    for (let at = 0; at < chunk.length; ) {
+      const copied = chunk.copy(block, size, at);
+      at += copied;
+      size += copied;
       if (size < BLOCK_BYTES) continue;
-      yield Buffer.concat(parts);
-      parts.length = 0;
+      yield block;
       size = 0;
     }
   }
-  if (size > 0) yield Buffer.concat(parts);
+  if (size > 0) yield block.subarray(0, size);
 }
 
 async function insertUpload(tx: Tx, format: Format): Promise<number> {
