@@ -26,6 +26,8 @@ t.test('a value that cannot be used is named with what was given and what is all
     SHUTDOWN_TIMEOUT_MS: ['', '1', 'never'].slice(1),
     TASK_CONCURRENCY: ['0', '10001', 'all'],
     TASK_RETENTION_DAYS: ['0', '-1', 'ever'],
+    CHANGE_RETENTION_DAYS: ['-1', '36501', 'ever'],
+    IMPORT_MAX_BYTES: ['0', '-1', '2GB'],
     IDEMPOTENCY_RETENTION_DAYS: ['0', '36501', '1d'],
   };
   t.strictSame(Object.keys(wrong), Object.keys(SETTINGS), 'every variable is tried');

@@ -38,7 +38,7 @@ interface Checkpoint {
  * Rows in one transaction. SQLite's statements hold the event loop, and with it every request: so few that a look-up
  * hardly notices. On PostgreSQL they are waited for, and what counts is how often.
  */
-const BATCH_ROWS = { sqlite: 50, postgresql: 200 };
+const BATCH_ROWS = { sqlite: 30, postgresql: 200 };
 
 /**
  * Reads the file that was uploaded for this task, and makes of its rows users as `POST /users` would. The users, their
@@ -72,13 +72,15 @@ async function importRows(
   let counts = kept?.counts ?? { created: 0, updated: 0, unchanged: 0, skipped: 0, refused: 0 };
   const seen = new SeenEmails();
   let place = kept?.place ?? start;
-  const batchRows = BATCH_ROWS[context.tasks.reader.dialect];
-  for await (const rows of inBatches(readRows(source, format, place), batchRows)) {
+  const { dialect } = context.tasks.reader;
+  for await (const rows of inBatches(readRows(source, format, place), BATCH_ROWS[dialect])) {
     signal.throwIfAborted();
     const batch = rows.map((row) => judge(row, check));
     const applied = await saved(context, async (tx) => {
       const applied = await applyRows(tx, batch, input, seen);
       await insertRefused(tx, context.id, applied.refused);
+      // SQLite works in this thread. Look-ups, which have a connection of their own, need not wait for the commit, too.
+      if (dialect === 'sqlite') await turn();
       place = applied.place ?? place;
       return [applied, { place, counts: addCounts(counts, applied.outcomes) } satisfies Checkpoint];
     });
