@@ -105,8 +105,9 @@ async function statesThen(reader: Reader, ids: ReadonlySet<number>, position: nu
   );
   const { keptAfter } = await readExtent(reader);
   const states = new Map<number, string | null>();
+  const byUser = Map.groupBy(rows, ({ user_id: id }) => id);
   for (const id of ids) {
-    const own = rows.filter(({ user_id }) => user_id === id);
+    const own = byUser.get(id) ?? [];
     const state = own.findLast((row) => Number(row.position) <= position);
     // The log may not go back to what they were before: then nobody can say it any more.
     const isKnown = state !== undefined || own[0]?.type === 'user.created';

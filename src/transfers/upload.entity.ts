@@ -18,7 +18,7 @@ const UploadSchema = defineEntity({
     /** The first record of a CSV, byte by byte. */
     header: p.blob().nullable(),
     taskId: p.integer().nullable().unique('uploads_task_id_unique'),
-    /** When the last block came, and then when its task had ended. */
+    /** When the last block came, or the file was whole. */
     touchedAt: p.datetime(3),
     createdAt: p.datetime(3),
   },

@@ -109,8 +109,12 @@ export async function removeBlocks(tx: Pick<Tx, 'execute'>, id: number): Promise
   return removed.length;
 }
 
-/** Removes an upload that belongs to no task. */
+/** Removes an upload unless it belongs to a task: of a commit that seems to have failed nobody knows. */
 export async function removeUpload(write: Write, id: number): Promise<void> {
+  const free = await write((tx) =>
+    tx.execute('select id from uploads where id = ? and task_id is null', [id]),
+  );
+  if (free.length === 0) return;
   await removeAllBlocks(write, id);
   await write(async (tx) => {
     tx.changed();
