@@ -41,7 +41,7 @@ export const At = {
   maxLength: 40,
   description:
     'a position of the log, or a time (RFC 3339, with an offset): the user as they were then, all changes up to it included',
-  examples: ['42', '2026-03-01T12:00:00Z'],
+  examples: ['2026-03-01T12:00:00Z'],
 } as const;
 
 /** RFC 3339 §5.6, but for leap seconds, which a `Date` cannot hold. */
