@@ -41,6 +41,10 @@ export interface RowFormat {
 const PIECE_BYTES = 4096;
 /** As much as `POST /users` reads. */
 export const LONGEST_ROW_BYTES = 262_144;
+const TOO_LONG = {
+  raw: Buffer.alloc(0),
+  reason: `is longer than ${LONGEST_ROW_BYTES} bytes, perhaps because of a quote that is not closed`,
+};
 
 /**
  * The rows of a file from a place on, some at a time. Of the file no more is in memory than the row that is being read,
@@ -59,14 +63,16 @@ export async function* readRows(source: Source, format: RowFormat, from: Place):
       const begins = line;
       line += countLineEnds(window.subarray(from, to));
       at = to;
-      rows.push({ line: begins, raw, ...understand(read), next: { offset: offset + to, line } });
+      const next = { offset: offset + to, line };
+      const isTooLong = raw.length > LONGEST_ROW_BYTES;
+      rows.push({ line: begins, next, ...(isTooLong ? TOO_LONG : { raw, ...understand(read) }) });
     }
     line += countLineEnds(window.subarray(at, consumed));
     offset += consumed;
     window = window.subarray(consumed);
     if (rows.length > 0) yield rows;
     if (isEnd) return;
-    if (window.length >= LONGEST_ROW_BYTES) {
+    if (window.length > LONGEST_ROW_BYTES + 2) {
       const row = await skipRow(source, format, window, { offset, line });
       ({ offset, line } = row.next);
       window = Buffer.alloc(0);
@@ -92,8 +98,7 @@ async function skipRow(source: Source, format: RowFormat, first: Buffer, from: P
     window = Buffer.concat([rest, await source.read(offset + rest.length, PIECE_BYTES * 4)]);
     await new Promise(setImmediate);
   }
-  const reason = `is longer than ${LONGEST_ROW_BYTES} bytes, perhaps because of a quote that is not closed`;
-  return { line: from.line, raw: Buffer.alloc(0), reason, next: { offset, line } };
+  return { line: from.line, next: { offset, line }, ...TOO_LONG };
 }
 
 function understand(read: () => unknown): Pick<Row, 'user' | 'reason'> {
