@@ -420,6 +420,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/users/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Import users from a file of any length
+         * @description The answer comes when the file has arrived, and a task then makes of each row what `POST /users` would make of it. Its progress counts rows and bytes, its result is `{created, updated, unchanged, skipped, refused}`, and `GET /tasks/{id}/errors` gives the rows that were refused. An upload that breaks off leaves nothing. A task that has failed or was cancelled can be run again for a day, from where it was.
+         */
+        post: operations["importUsers"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/tasks/{id}/errors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the rows that an import has refused
+         * @description In the format of the file, each with its line and the reason: mended, the answer can be sent to `POST /users/import` as it is. Also while the task runs. Of other tasks there are none. They are kept as long as the task.
+         */
+        get: operations["listTaskErrors"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/users/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export users to a file
+         * @description All of them, or those that the filters of the list let pass, by id, as they were at one position of the log: whoever follows `GET /changes` from it has missed nothing. If the log is not kept so far back any more before the end, or anything else fails, the connection is cut.
+         */
+        get: operations["exportUsers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/add-user": {
         parameters: {
             query?: never;
@@ -704,6 +764,26 @@ export interface components {
              * @example 100
              */
             total?: number;
+            /**
+             * @description of a file: how much of it is read
+             * @example 4096
+             */
+            bytes?: number;
+            /**
+             * @description of a file: its length
+             * @example 10240
+             */
+            totalBytes?: number;
+            /**
+             * @description what has come of what is done, by name
+             * @example {
+             *       "created": 39,
+             *       "refused": 1
+             *     }
+             */
+            counts?: {
+                [key: string]: number;
+            };
         };
         /**
          * @description Why the last attempt failed.
@@ -1022,6 +1102,35 @@ export interface components {
             webhookId: number;
         };
         /**
+         * @description Made by `POST /users/import`, with the file; without one the task fails.
+         * @example {
+         *       "format": "csv",
+         *       "onConflict": "skip",
+         *       "dryRun": false
+         *     }
+         */
+        ImportInput: {
+            /**
+             * @description of the file
+             * @example csv
+             * @enum {string}
+             */
+            format: "csv" | "ndjson";
+            /**
+             * @description what becomes of a row whose email another user has, perhaps by a row before it: `skip` leaves that user as they are; `update` gives them the name, the spelling of the email and the attributes of the row, and attributes that the row does not name stay; `fail` ends the import there
+             * @default skip
+             * @example update
+             * @enum {string}
+             */
+            onConflict: "skip" | "update" | "fail";
+            /**
+             * @description read, check and count all and write no user. Of two rows with one email the second is a conflict, up to a million different emails; one for somebody who would only be created counts as an update
+             * @default false
+             * @example true
+             */
+            dryRun: boolean;
+        };
+        /**
          * @description Waits, and then logs `Background task completed`.
          * @example {
          *       "kind": "sleep",
@@ -1261,6 +1370,46 @@ export interface components {
             dedupeKey?: string;
         };
         /**
+         * @description Creates or changes users as a file says that was sent to `POST /users/import`.
+         * @example {
+         *       "kind": "import",
+         *       "input": {
+         *         "format": "csv",
+         *         "onConflict": "skip",
+         *         "dryRun": false
+         *       }
+         *     }
+         */
+        NewImportTask: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "import";
+            input: components["schemas"]["ImportInput"];
+            /**
+             * Format: date-time
+             * @description not before this time (RFC 3339)
+             * @example 2026-01-15T09:30:00Z
+             */
+            runAt?: string;
+            /**
+             * @description higher goes first
+             * @example 0
+             */
+            priority?: number;
+            /**
+             * @description how often it may fail; each kind has its own default
+             * @example 5
+             */
+            maxAttempts?: number;
+            /**
+             * @description while a task of this kind with this key is not finished, it is the answer, and no other begins
+             * @example nightly
+             */
+            dedupeKey?: string;
+        };
+        /**
          * @description Waits, and then logs `Background task completed`.
          * @example {
          *       "kind": "sleep",
@@ -1374,6 +1523,25 @@ export interface components {
             input: components["schemas"]["TestWebhookInput"];
         };
         /**
+         * @description Creates or changes users as a file says that was sent to `POST /users/import`.
+         * @example {
+         *       "kind": "import",
+         *       "input": {
+         *         "format": "csv",
+         *         "onConflict": "skip",
+         *         "dryRun": false
+         *       }
+         *     }
+         */
+        ChildImportTask: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "import";
+            input: components["schemas"]["ImportInput"];
+        };
+        /**
          * @description A task to be enqueued.
          * @example {
          *       "kind": "sleep",
@@ -1382,7 +1550,7 @@ export interface components {
          *       }
          *     }
          */
-        NewTask: components["schemas"]["NewSleepTask"] | components["schemas"]["NewGatherTask"] | components["schemas"]["NewPruneTask"] | components["schemas"]["NewEraseTask"] | components["schemas"]["NewDeliverTask"] | components["schemas"]["NewTestWebhookTask"];
+        NewTask: components["schemas"]["NewSleepTask"] | components["schemas"]["NewGatherTask"] | components["schemas"]["NewPruneTask"] | components["schemas"]["NewEraseTask"] | components["schemas"]["NewDeliverTask"] | components["schemas"]["NewTestWebhookTask"] | components["schemas"]["NewImportTask"];
         /**
          * @description A task that another one runs.
          * @example {
@@ -1392,7 +1560,7 @@ export interface components {
          *       }
          *     }
          */
-        ChildTask: components["schemas"]["ChildSleepTask"] | components["schemas"]["ChildGatherTask"] | components["schemas"]["ChildPruneTask"] | components["schemas"]["ChildEraseTask"] | components["schemas"]["ChildDeliverTask"] | components["schemas"]["ChildTestWebhookTask"];
+        ChildTask: components["schemas"]["ChildSleepTask"] | components["schemas"]["ChildGatherTask"] | components["schemas"]["ChildPruneTask"] | components["schemas"]["ChildEraseTask"] | components["schemas"]["ChildDeliverTask"] | components["schemas"]["ChildTestWebhookTask"] | components["schemas"]["ChildImportTask"];
         /**
          * @description When tasks of a kind are enqueued by the clock.
          * @example {
@@ -1953,6 +2121,46 @@ export interface components {
              */
             after: number;
         };
+        /**
+         * @description CSV (RFC 4180) in UTF-8. The first record names the columns, in any order: `name` and `email`; `attributes`, a JSON object; `id`, `muster-line` and `muster-reason`, which are not used (all of these in any letter case). Every other column is an attribute of that name with the text of the cell, and none where the cell is empty.
+         * @example name,email,team
+         *     Ada Lovelace,ada@example.com,engines
+         */
+        PeopleCsv: unknown;
+        /**
+         * @description One JSON object on each line, each as in `POST /users`. What else a `User` has (`id`, `version`, `createdAt`, `updatedAt`) is not used, nor are `muster-line` and `muster-reason`.
+         * @example {"name":"Ada Lovelace","email":"ada@example.com","attributes":{"team":"engines"}}
+         */
+        PeopleNdjson: unknown;
+        /**
+         * @description A form with a file, as a browser sends it: the first file is read, by its type or the end of its name (`.csv`, `.ndjson`, `.jsonl`).
+         * @example {
+         *       "file": "name,email,team\r\nAda Lovelace,ada@example.com,engines\r\n"
+         *     }
+         */
+        PeopleForm: unknown;
+        /**
+         * @description The columns that were sent, byte by byte, behind `muster-line` and `muster-reason`. A row longer than 256 KiB is left empty.
+         * @example muster-line,muster-reason,name,email
+         *     3,"email is required",Ada Lovelace
+         */
+        RefusedCsv: unknown;
+        /**
+         * @description The members that were sent, behind `muster-line` and `muster-reason`; a line that is no JSON object as the text `muster-row`, and one that is no UTF-8 as `muster-bytes` in base64.
+         * @example {"muster-line":3,"muster-reason":"email is required","name":"Ada Lovelace"}
+         */
+        RefusedNdjson: unknown;
+        /**
+         * @description CSV (RFC 4180) in UTF-8: id, name, email, and the attributes as JSON. An import reads it.
+         * @example id,name,email,attributes
+         *     1,Ada Lovelace,ada@example.com,"{""team"":""engines"",""desk"":12}"
+         */
+        ExportedCsv: unknown;
+        /**
+         * @description A `User` on each line. An import reads it.
+         * @example {"id":1,"name":"Ada Lovelace","email":"ada@example.com","attributes":{"team":"engines"},"version":1,"createdAt":"2026-01-15T09:30:00.000Z","updatedAt":"2026-01-15T09:30:00.000Z"}
+         */
+        ExportedNdjson: unknown;
         /**
          * @description A user as the tutorial shows it.
          * @example {
@@ -6118,6 +6326,418 @@ export interface operations {
             /** @description Well-formed, but a value breaks a rule */
             422: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot answer now; try again later */
+            503: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    importUsers: {
+        parameters: {
+            query?: {
+                /** @description what becomes of a row whose email another user has, perhaps by a row before it: `skip` leaves that user as they are; `update` gives them the name, the spelling of the email and the attributes of the row, and attributes that the row does not name stay; `fail` ends the import there */
+                onConflict?: "skip" | "update" | "fail";
+                /** @description read, check and count all and write no user. Of two rows with one email the second is a conflict, up to a million different emails; one for somebody who would only be created counts as an update */
+                dryRun?: boolean;
+            };
+            header?: {
+                /** @description 1–255 visible ASCII characters of the client’s choice: the same key and body create once, and get the same answer */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example name,email,team
+                 *     Ada Lovelace,ada@example.com,engines
+                 */
+                "text/csv": components["schemas"]["PeopleCsv"];
+                /** @example {"name":"Ada Lovelace","email":"ada@example.com","attributes":{"team":"engines"}} */
+                "application/x-ndjson": components["schemas"]["PeopleNdjson"];
+                /**
+                 * @example {
+                 *       "file": "name,email,team\r\nAda Lovelace,ada@example.com,engines\r\n"
+                 *     }
+                 */
+                "multipart/form-data": components["schemas"]["PeopleForm"];
+            };
+        };
+        responses: {
+            /** @description The task that imports it */
+            202: {
+                headers: {
+                    /**
+                     * @description where it is (RFC 9110 §10.2.2)
+                     * @example /tasks/1
+                     */
+                    Location: string;
+                    /**
+                     * @description present when this is the stored answer to an earlier request with the same `Idempotency-Key`
+                     * @example true
+                     */
+                    "Idempotent-Replayed"?: "true";
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": 1,
+                     *       "kind": "sleep",
+                     *       "state": "succeeded",
+                     *       "input": {
+                     *         "ms": 5000
+                     *       },
+                     *       "priority": 0,
+                     *       "runAt": "2026-01-15T09:30:00.000Z",
+                     *       "attempt": 1,
+                     *       "maxAttempts": 5,
+                     *       "createdAt": "2026-01-15T09:30:00.000Z",
+                     *       "startedAt": "2026-01-15T09:30:00.004Z",
+                     *       "finishedAt": "2026-01-15T09:30:05.006Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Task"];
+                };
+            };
+            /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The present state does not allow it */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is in a form that this route does not read */
+            415: {
+                headers: {
+                    /**
+                     * @description the media types that this route reads (RFC 9110 §15.5.16)
+                     * @example application/json
+                     */
+                    Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Well-formed, but a value breaks a rule */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot answer now; try again later */
+            503: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listTaskErrors: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description the number of a task
+                 * @example 1
+                 */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Every refused row, in the order of the file */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example muster-line,muster-reason,name,email
+                     *     3,"email is required",Ada Lovelace
+                     */
+                    "text/csv": components["schemas"]["RefusedCsv"];
+                    /** @example {"muster-line":3,"muster-reason":"email is required","name":"Ada Lovelace"} */
+                    "application/x-ndjson": components["schemas"]["RefusedNdjson"];
+                };
+            };
+            /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing is there */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part of the path is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is in a form that this route does not read */
+            415: {
+                headers: {
+                    /**
+                     * @description the media types that this route reads (RFC 9110 §15.5.16)
+                     * @example application/json
+                     */
+                    Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot answer now; try again later */
+            503: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    exportUsers: {
+        parameters: {
+            query?: {
+                /** @description `ndjson`: a `User` on each line; `csv`: id, name, email, and the attributes as JSON */
+                format?: "csv" | "ndjson";
+                /** @description of `csv`: every cell as it is. Without it, cells that a spreadsheet would run as a formula get a `'` before them */
+                raw?: boolean;
+                /** @description only the user with this email, regardless of letter case and Unicode form */
+                email?: string;
+                /** @description only users with this whole name, regardless of letter case and Unicode form */
+                name?: string;
+                /** @description only users in whose name or email this stands, in any part, regardless of letter case and Unicode form; at least 3 characters */
+                q?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file */
+            200: {
+                headers: {
+                    /**
+                     * @description the position of the log at which this was read: whoever follows from it misses nothing
+                     * @example 42
+                     */
+                    "Muster-Position": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /** @example {"id":1,"name":"Ada Lovelace","email":"ada@example.com","attributes":{"team":"engines"},"version":1,"createdAt":"2026-01-15T09:30:00.000Z","updatedAt":"2026-01-15T09:30:00.000Z"} */
+                    "application/x-ndjson": components["schemas"]["ExportedNdjson"];
+                    /**
+                     * @example id,name,email,attributes
+                     *     1,Ada Lovelace,ada@example.com,"{""team"":""engines"",""desk"":12}"
+                     */
+                    "text/csv": components["schemas"]["ExportedCsv"];
+                };
+            };
+            /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is in a form that this route does not read */
+            415: {
+                headers: {
+                    /**
+                     * @description the media types that this route reads (RFC 9110 §15.5.16)
+                     * @example application/json
+                     */
+                    Accept: string;
                     [name: string]: unknown;
                 };
                 content: {

@@ -27,6 +27,12 @@ import { type Prunable, pruneOf, pruneTasks } from './tasks/prune.task.ts';
 import schedulesRoutes from './tasks/schedules.routes.ts';
 import { sleep } from './tasks/sleep.task.ts';
 import tasksRoutes from './tasks/tasks.routes.ts';
+import { eraseFromTransfers } from './transfers/erase.ts';
+import errorsRoutes from './transfers/errors.routes.ts';
+import exportRoutes from './transfers/export.routes.ts';
+import importRoutes from './transfers/import.routes.ts';
+import { importOf } from './transfers/import.task.ts';
+import { pruneBrokenUploads, pruneFiles, pruneImports } from './transfers/prune.ts';
 import eraseRoutes from './users/erase.routes.ts';
 import { type Erasable, eraseOf } from './users/erase.task.ts';
 import historyRoutes from './users/history.routes.ts';
@@ -88,7 +94,14 @@ export async function buildApp(
   const sender = new Sender({ ...extra.sender, networks });
   app.addHook('onClose', () => sender.close()); // after the tasks that send: the hooks run in reverse
   const scrub = () =>
-    scrubDeleted(app.orm, app.reader.dialect, ['users', 'changes', 'idempotency_records', 'tasks']);
+    scrubDeleted(app.orm, app.reader.dialect, [
+      'users',
+      'changes',
+      'idempotency_records',
+      'tasks',
+      'upload_blocks',
+      'import_errors',
+    ]);
   await app.register(tasks, {
     kinds: [
       sleep,
@@ -97,6 +110,7 @@ export async function buildApp(
       eraseOf(erasables, scrub),
       deliverOf(sender, app.bell),
       testOf(sender),
+      importOf(formats),
       ...(extra.kinds ?? []),
     ],
     schedules: [{ name: 'prune', kind: 'prune', input: {}, cron: '17 * * * *', timeZone: 'UTC' }],
@@ -117,6 +131,12 @@ export async function buildApp(
   await app.register(keysRoutes);
   await app.register(webhooksRoutes, { networks });
   await app.register(deliveriesRoutes);
+  await app.register(importRoutes, {
+    mostBytes: config.importMaxBytes,
+    slowestMs: config.requestTimeoutMs,
+  });
+  await app.register(errorsRoutes);
+  await app.register(exportRoutes);
   await app.register(tutorialRoutes);
 
   return app;
@@ -130,6 +150,9 @@ function prunables(config: Config): Prunable[] {
       ? [{ name: 'changes', days: changeRetentionDays, before: pruneChanges }]
       : []),
     { name: 'tasks', days: config.taskRetentionDays, before: pruneTasks },
+    { name: 'brokenUploads', days: 1 / 24, before: pruneBrokenUploads },
+    { name: 'importFiles', days: 1, before: pruneFiles },
+    { name: 'imports', days: 0, before: pruneImports }, // right after the tasks
     { name: 'idempotencyRecords', days: config.idempotencyRetentionDays, before: pruneAnswers },
   ];
 }
@@ -138,6 +161,7 @@ function prunables(config: Config): Prunable[] {
 const erasables: readonly Erasable[] = [
   { name: 'idempotencyRecords', erase: eraseFromAnswers },
   { name: 'tasks', erase: eraseFromTasks },
+  { name: 'transfers', erase: eraseFromTransfers },
 ];
 
 /** Node and Fastify wait for ever by default: a few hundred slow clients would hold every connection. */

@@ -83,6 +83,12 @@ export const SETTINGS = {
     36_500,
     ': days for which changes are kept; 0 keeps them for ever',
   ),
+  IMPORT_MAX_BYTES: wholeNumber(
+    2_147_483_648,
+    1,
+    9_999_999_999,
+    ': bytes of a file that is imported, at most',
+  ),
   IDEMPOTENCY_RETENTION_DAYS: wholeNumber(7, 1, 36_500, ': days for which answers are kept for a repetition'),
   WEBHOOK_ALLOWED_NETWORKS: text(
     'none',
@@ -113,6 +119,7 @@ export function loadConfig(env: Env = process.env) {
     taskConcurrency: read('TASK_CONCURRENCY', SETTINGS.TASK_CONCURRENCY),
     taskRetentionDays: read('TASK_RETENTION_DAYS', SETTINGS.TASK_RETENTION_DAYS),
     changeRetentionDays: read('CHANGE_RETENTION_DAYS', SETTINGS.CHANGE_RETENTION_DAYS),
+    importMaxBytes: read('IMPORT_MAX_BYTES', SETTINGS.IMPORT_MAX_BYTES),
     idempotencyRetentionDays: read('IDEMPOTENCY_RETENTION_DAYS', SETTINGS.IDEMPOTENCY_RETENTION_DAYS),
     webhookAllowedNetworks: read('WEBHOOK_ALLOWED_NETWORKS', SETTINGS.WEBHOOK_ALLOWED_NETWORKS),
     shutdownTimeoutMs: read('SHUTDOWN_TIMEOUT_MS', SETTINGS.SHUTDOWN_TIMEOUT_MS),

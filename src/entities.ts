@@ -4,6 +4,7 @@ import { IdempotencyRecord } from './http/idempotency.entity.ts';
 import { ApiKey } from './keys/api-key.entity.ts';
 import { Schedule } from './tasks/schedule.entity.ts';
 import { Task } from './tasks/task.entity.ts';
+import { ImportError, Upload, UploadBlock } from './transfers/upload.entity.ts';
 import { User } from './users/user.entity.ts';
 import { Delivery, Webhook } from './webhooks/webhook.entity.ts';
 
@@ -19,4 +20,7 @@ export const entities = [
   Webhook,
   Delivery,
   ApiKey,
+  Upload,
+  UploadBlock,
+  ImportError,
 ];

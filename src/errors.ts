@@ -57,6 +57,9 @@ export class Conflict extends Refusal {}
 /** A condition that the client set (`If-Match`, `If-None-Match`) does not hold. */
 export class PreconditionFailed extends Refusal {}
 
+/** The body is larger than the route takes. */
+export class TooLarge extends Refusal {}
+
 /** The body is in a form that this route does not read. */
 export class UnsupportedMediaType extends Refusal {}
 

@@ -29,6 +29,7 @@ t.test('a value that cannot be used is named with what was given and what is all
     TASK_CONCURRENCY: ['0', '10001', 'all'],
     TASK_RETENTION_DAYS: ['0', '-1', 'ever'],
     CHANGE_RETENTION_DAYS: ['-1', '36501', 'ever'],
+    IMPORT_MAX_BYTES: ['0', '-1', '2GB'],
     IDEMPOTENCY_RETENTION_DAYS: ['0', '36501', '1d'],
     WEBHOOK_ALLOWED_NETWORKS: [
       'all',

@@ -28,6 +28,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   users: ['db', 'http', 'tasks', 'changes'],
   cli: ['config.ts', 'db', 'http', 'keys', 'entities.ts'],
   webhooks: ['db', 'http', 'tasks', 'changes'],
+  transfers: ['db', 'http', 'tasks', 'changes', 'users'],
 };
 
 t.test('the rooms of the house import only what is below them', async (t) => {

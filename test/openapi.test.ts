@@ -77,8 +77,10 @@ t.test('every route of the service is listed', async (t) => {
     'GET /start-task',
     'GET /tasks',
     'GET /tasks/{id}',
+    'GET /tasks/{id}/errors',
     'GET /user/{id}',
     'GET /users',
+    'GET /users/export',
     'GET /users/{id}',
     'GET /users/{id}/history',
     'GET /webhooks',
@@ -93,6 +95,7 @@ t.test('every route of the service is listed', async (t) => {
     'POST /tasks/{id}/cancel',
     'POST /tasks/{id}/retry',
     'POST /users',
+    'POST /users/import',
     'POST /users/{id}/erase',
     'POST /webhooks',
     'POST /webhooks/{id}/replay',
@@ -137,7 +140,7 @@ t.test('every body, asked for or answered, has an example', async (t) => {
   const bodies = operations.flatMap(({ name, operation: { requestBody } }) =>
     requestBody === undefined || '$ref' in requestBody ? [] : [{ name, content: requestBody.content }],
   );
-  t.equal(bodies.length, 9, 'seven POSTs and two PATCHes');
+  t.equal(bodies.length, 10, 'eight POSTs and two PATCHes');
   const all = [...bodies, ...answers.map(({ name, answer }) => ({ name, content: answer.content ?? {} }))];
   for (const { name, content } of all) {
     for (const [type, { example, examples }] of Object.entries(content)) {
@@ -188,6 +191,8 @@ t.test('the headers of an answer are listed with it, with an example', async (t)
     'GET /users 200': ['Link', 'Muster-Position'],
     'GET /users/{id}/history 200': ['Link'],
     'POST /users/{id}/erase 202': ['Location'],
+    'GET /users/export 200': ['Muster-Position'],
+    'POST /users/import 202': ['Location', 'Idempotent-Replayed'],
     'GET /changes 200': ['Muster-Position', 'Link'],
     'GET /users/{id} 200': ['ETag'],
     'GET /users/{id} 304': ['ETag'],
@@ -220,7 +225,7 @@ t.test('a PATCH takes a merge patch, and JSON after it', async (t) => {
 
 t.test('a task to be enqueued is one of its kinds, told apart by name', async (t) => {
   const schema = document.components?.schemas?.NewTask;
-  const kinds = ['sleep', 'gather', 'prune', 'erase', 'deliver', 'test-webhook'];
+  const kinds = ['sleep', 'gather', 'prune', 'erase', 'deliver', 'test-webhook', 'import'];
   t.match(schema, { discriminator: { propertyName: 'kind' } });
   const { discriminator, oneOf = [] } = schema as OpenAPIV3_1.SchemaObject;
   t.strictSame(Object.keys(discriminator?.mapping ?? {}), kinds);

@@ -5,6 +5,7 @@ import plugin from 'fastify-plugin';
 import { Malformed, type Refusal, Unavailable, UnsupportedMediaType } from '../errors.ts';
 import { parseJson } from './json.ts';
 import { problem } from './problem.ts';
+import { mayTakeLong } from './streaming.ts';
 
 const NO_PARAMETERS = { type: 'object', properties: {}, additionalProperties: false };
 
@@ -81,6 +82,7 @@ function isReadable(url: string): boolean {
 
 /** Answers what Node could not even parse as HTTP; there is no request yet, so it has no id. */
 export function answerBrokenRequest(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && mayTakeLong(socket)) return;
   if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
   const [status, detail] = BROKEN_REQUESTS[error.code ?? ''] ?? [
     400,

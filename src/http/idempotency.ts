@@ -43,7 +43,7 @@ export interface Answer<Body> extends StoredAnswer {
  * (draft-ietf-httpapi-idempotency-key-header). Only success is kept: what was refused created nothing.
  *
  * The key is claimed before anything else is written: on PostgreSQL a second request with it waits here until the
- * first has committed, and then finds the answer.
+ * first has committed, and then finds the answer. `body` stands for a body that is not kept in memory.
  * @throws {Invalid} `idempotency-key-reused` for the same key with another request
  * @throws {Conflict} `idempotency-key-in-use` while the first request still runs
  */
@@ -51,10 +51,11 @@ export async function onceForKey<Body>(
   tx: Tx,
   request: FastifyRequest,
   create: () => Promise<Answer<Body>>,
+  body: unknown = request.body,
 ): Promise<Answer<Body>> {
   const key = request.headers['idempotency-key'];
   if (typeof key !== 'string') return create();
-  const fingerprint = fingerprintOf(request);
+  const fingerprint = fingerprintOf(request, body);
   const claimed = await tx.execute(
     'insert into idempotency_records (key, fingerprint, created_at) values (?, ?, ?) on conflict do nothing returning key',
     [key, fingerprint, new Date()],
@@ -135,9 +136,9 @@ export function keyInUse(): Conflict {
   return new Conflict('idempotency-key-in-use', 'A request with this Idempotency-Key still runs.');
 }
 
-function fingerprintOf(request: FastifyRequest): string {
+function fingerprintOf(request: FastifyRequest, body: unknown): string {
   const { method, url } = request.routeOptions;
   return createHash('sha256')
-    .update(JSON.stringify([method, url, request.body]))
+    .update(JSON.stringify([method, url, body]))
     .digest('base64url');
 }

@@ -4,26 +4,26 @@ import { type ParseErrorCode, printParseErrorCode, visit } from 'jsonc-parser';
 import { type Fault, Malformed } from '../errors.ts';
 
 /** Objects and arrays within one another, the outermost included. */
-const MAX_DEPTH = 32;
+export const MAX_DEPTH = 32;
 
 /**
  * Parses JSON so that nothing is lost or silently changed on the way in: I-JSON (RFC 7493), which refuses what
  * `JSON.parse` mends or forgets — a name given twice (§2.3), a number that a double cannot hold (§2.2), a lone
  * surrogate and bytes that are no UTF-8 (§2.1) — and also NUL, which no database keeps, `__proto__` as a name, and
- * nesting deeper than 32.
+ * nesting deeper than 32. `depth` is less than that for what is to stand within something else.
  * @throws {Malformed} saying where
  */
-export function parseJson(bytes: Buffer): unknown {
+export function parseJson(bytes: Buffer, depth = MAX_DEPTH): unknown {
   if (!isUtf8(bytes)) throw new Malformed('invalid-json', 'The body is not valid UTF-8 (RFC 8259 §8.1).');
   const text = bytes.toString('utf8');
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (error) {
-    inspect(text);
+    inspect(text, depth);
     throw error;
   }
-  if (!isPlain(text, value)) inspect(text);
+  if (!isPlain(text, value, depth)) inspect(text, depth);
   return value;
 }
 
@@ -32,7 +32,7 @@ export function parseJson(bytes: Buffer): unknown {
  * of a name that is given twice the value has but one. A `gather` of a thousand tasks was looked at closely for 2 to 10
  * ms, in which the event loop stands still; this takes 0.5.
  */
-function isPlain(text: string, value: unknown): boolean {
+function isPlain(text: string, value: unknown, depth: number): boolean {
   if (text.includes('\\u') || text.includes('__proto__')) return false;
   let names = 0;
   let digits = 0;
@@ -50,7 +50,7 @@ function isPlain(text: string, value: unknown): boolean {
     if (code === QUOTE) inString = true;
     if (code === COLON) names++;
   }
-  return names === countNames(value, MAX_DEPTH);
+  return names === countNames(value, depth);
 }
 
 const [QUOTE, BACKSLASH, COLON, MINUS, NINE, SMALL_E, LARGE_E] = [0x22, 0x5c, 0x3a, 0x2d, 0x39, 0x65, 0x45];
@@ -68,12 +68,12 @@ function countNames(value: unknown, depth: number): number {
 /** The path of where the reader stands, as a function: making it costs, and only a refusal needs it. */
 type Path = () => (string | number)[];
 
-function inspect(text: string): void {
+function inspect(text: string, mostDepth: number): void {
   const names: Set<string>[] = [];
   let depth = 0;
   const enter = (line: number, character: number) => {
     depth++;
-    if (depth > MAX_DEPTH) throw brokenAt(line, character, `nested deeper than ${MAX_DEPTH}`);
+    if (depth > mostDepth) throw brokenAt(line, character, `nested deeper than ${mostDepth}`);
   };
   const checkText = (value: string, path: Path) => {
     if (value.includes('\0')) throw refused(path, 'holds the character NUL (U+0000)');

@@ -48,19 +48,22 @@ function ajvOptions(formats: Formats, { allErrors }: { allErrors: boolean }) {
 
 /**
  * Checks values that did not come as the body of a request by the same rules. `schemas` are those that may be referred
- * to. What it gives says the first thing that is wrong with a value, with a pointer below `base`.
+ * to. What it gives says the first thing that is wrong with a value, or all, with a pointer below `base`.
  */
-export function valueChecker(formats: Formats, schemas: readonly { $id?: string }[]) {
+export function valueChecker(
+  formats: Formats,
+  schemas: readonly { $id?: string }[],
+  { allErrors = false } = {},
+) {
   let compile: ((route: never) => unknown) | undefined;
   return (schema: object, base: readonly string[]) => {
     let validate: Validate | undefined;
     return (value: unknown): Fault[] => {
       const external = Object.fromEntries(schemas.map((one) => [one.$id, one]));
-      compile ??= AjvCompiler()(
-        external as never,
-        ajvOptions(formats, { allErrors: false }) as never,
-      ) as never;
+      compile ??= AjvCompiler()(external as never, ajvOptions(formats, { allErrors }) as never) as never;
       validate ??= compile?.({ schema, httpPart: 'body' } as never) as Validate;
+      if (allErrors && Object.keys(value ?? {}).length > MOST_MEMBERS)
+        return faultsOf([TOO_MANY], 'body', base);
       if (validate(value)) return [];
       return faultsOf((validate.errors ?? []) as Broken[], 'body', base);
     };

@@ -4,6 +4,7 @@ import type { Tx } from '../db/tx.ts';
 import { Refusal } from '../errors.ts';
 import type { Scope } from '../http/access.ts';
 import type { TaskQueue } from './queue.ts';
+import type { TaskProgress } from './task.entity.ts';
 
 /** What a function is given for one attempt. */
 export interface TaskContext<Input = unknown> {
@@ -27,7 +28,7 @@ export interface TaskContext<Input = unknown> {
   /** Runs `work` in a transaction unless the lease is lost. */
   write<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
   /** How far it is. Cheap: it is kept when the runner writes next, and again at the end. */
-  progress(done: number, total?: number): void;
+  progress(done: number, total?: number, more?: Omit<TaskProgress, 'done' | 'total'>): void;
   /** To look at other tasks and enqueue them. */
   readonly tasks: TaskQueue;
 }

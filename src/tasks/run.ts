@@ -178,9 +178,9 @@ export class Run {
     reached('saved');
   }
 
-  progress(done: number, total: number | undefined): void {
+  progress(done: number, total?: number, more?: Omit<TaskProgress, 'done' | 'total'>): void {
     if (this.outcome !== undefined || !Number.isFinite(done)) return;
-    this.#progress = { done, ...(Number.isFinite(total) && { total: Number(total) }) };
+    this.#progress = { done, ...(Number.isFinite(total) && { total: Number(total) }), ...more };
     this.unsaved = this.#progress;
     this.#around.progressed();
   }

@@ -6,6 +6,11 @@ export type TaskState = (typeof STATES)[number];
 export interface TaskProgress {
   done: number;
   total?: number;
+  /** Of a file: how much of it is read. */
+  bytes?: number;
+  totalBytes?: number;
+  /** What has come of what is done, by name. */
+  counts?: Record<string, number>;
 }
 
 /** Why an attempt failed, as it is shown. */

@@ -34,6 +34,14 @@ export const TaskProgress = {
   properties: {
     done: { type: 'number', description: 'how much is done', examples: [40] },
     total: { type: 'number', description: 'of how much, if that is known', examples: [100] },
+    bytes: { type: 'number', description: 'of a file: how much of it is read', examples: [4096] },
+    totalBytes: { type: 'number', description: 'of a file: its length', examples: [10_240] },
+    counts: {
+      type: 'object',
+      additionalProperties: { type: 'number' },
+      description: 'what has come of what is done, by name',
+      examples: [{ created: 39, refused: 1 }],
+    },
   },
   $id: 'TaskProgress',
   description: 'How far a task is.',

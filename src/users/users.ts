@@ -3,7 +3,7 @@ import { recordChange } from '../changes/record.ts';
 import { isAmong, MAX_ID } from '../db/dialect.ts';
 import type { Reader } from '../db/reader.ts';
 import type { Tx } from '../db/tx.ts';
-import { Conflict, Invalid, NotFound } from '../errors.ts';
+import { Conflict, Invalid, NotFound, type Refusal } from '../errors.ts';
 import { etagOf, type Preconditions, requirePreconditions } from '../http/conditional.ts';
 import { mergePatch } from '../http/merge-patch.ts';
 import { jsonBytes } from '../http/validation.ts';
@@ -71,12 +71,59 @@ export async function updateUser(
   const user = presentUser(tx, await lockUser(tx, id), id);
   requirePreconditions(preconditions, etagOf(user));
   if (owner !== undefined && owner !== id) throw emailTaken();
-
   const present = { name: user.name, email: user.email, attributes: user.attributes };
   const merged = mergePatch(present, patch) as Partial<typeof present>;
   const next = { ...present, ...merged, attributes: merged.attributes ?? {} };
+  const changed = changedFields(user, next);
+  const view = applyChange(tx, user, next, changed, actor);
+  if (changed.length > 0) await flushUsers(tx);
+  return view;
+}
+
+/**
+ * Makes of users what the rows of a file say: name, email (their own, perhaps spelled in another way), and the
+ * attributes that a row names; others stay. All of them with one statement. Gives for each whether that changed anything,
+ * or why it cannot be. `dryRun` changes nothing.
+ * @throws {NotFound}
+ */
+export async function mergeUsers(
+  tx: Tx,
+  rows: readonly { id: number; user: NewUser }[],
+  { dryRun = false, actor = null }: { dryRun?: boolean; actor?: Actor } = {},
+): Promise<('updated' | 'unchanged' | Refusal)[]> {
+  const users = await Promise.all(rows.map(({ id }) => lockUser(tx, id)));
+  const outcomes = rows.map(({ id, user: { name, email, attributes } }, n) => {
+    const user = presentUser(tx, users[n], id);
+    try {
+      const next = { name, email, attributes: { ...user.attributes, ...attributes } };
+      const changed = changedFields(user, next);
+      if (!dryRun) applyChange(tx, user, next, changed, actor);
+      return changed.length > 0 ? ('updated' as const) : ('unchanged' as const);
+    } catch (error) {
+      if (error instanceof Invalid) return error;
+      throw error;
+    }
+  });
+  if (!dryRun && outcomes.includes('updated')) await flushUsers(tx);
+  return outcomes;
+}
+
+type Given = Pick<User, (typeof FIELDS)[number]>;
+
+/** @throws {Invalid} when the attributes grow too large */
+function changedFields(user: User, next: Given) {
   requireAttributesFit(next.attributes);
-  const changed = FIELDS.filter((field) => JSON.stringify(next[field]) !== JSON.stringify(present[field]));
+  return FIELDS.filter((field) => JSON.stringify(next[field]) !== JSON.stringify(user[field]));
+}
+
+/** To be called in the turn in which the user was seen; when anything has changed, a flush has to follow. */
+function applyChange(
+  tx: Tx,
+  user: User,
+  next: Given,
+  changed: readonly (typeof FIELDS)[number][],
+  actor: Actor,
+): UserView {
   if (changed.length === 0) return viewOf(user);
   const updatedAt = new Date();
   Object.assign(user, next, keysOf(next), { version: user.version + 1, updatedAt });
@@ -84,7 +131,6 @@ export async function updateUser(
   const view = viewOf(user);
   tx.save(User, user);
   record(tx, 'user.updated', view, view, changed, actor, updatedAt);
-  await flushUsers(tx);
   return view;
 }
 

@@ -1,0 +1,86 @@
+import { Readable } from 'node:stream';
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import type { FastifyReply } from 'fastify';
+import { positionHeader } from '../changes/changes.schemas.ts';
+import { needs } from '../http/access.ts';
+import { TAGS } from '../http/openapi.ts';
+import { invalidParameter, problems } from '../http/problems.ts';
+import { ref } from '../http/schemas.ts';
+import { type Exported, exportUsers } from './export.ts';
+import { CSV, ExportedCsv, ExportedNdjson, ExportQuery, NDJSON } from './transfers.schemas.ts';
+
+const exports: FastifyPluginAsyncTypebox = async (app) => {
+  for (const schema of [ExportedCsv, ExportedNdjson]) app.addSchema(schema);
+
+  app.get(
+    '/users/export',
+    {
+      schema: {
+        operationId: 'exportUsers',
+        summary: 'Export users to a file',
+        description:
+          'All of them, or those that the filters of the list let pass, by id, as they were at one position of the log: ' +
+          'whoever follows `GET /changes` from it has missed nothing. If the log is not kept so far back any more before ' +
+          'the end, or anything else fails, the connection is cut.',
+        tags: [TAGS.users.name],
+        security: needs('users:read'),
+        querystring: ExportQuery,
+        response: {
+          200: {
+            description: 'The file',
+            headers: positionHeader,
+            content: {
+              [NDJSON]: { schema: ref(ExportedNdjson) },
+              [CSV]: { schema: ref(ExportedCsv) },
+            },
+          },
+          ...problems(invalidParameter('query', '#/format', 'must be one of csv, ndjson')),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { format, raw, ...filter } = request.query;
+      const position = await app.position();
+      const pages = exportUsers(app.reader, position, filter);
+      const first = await pages.next(); // what it refuses is still to be told
+      reply
+        .header('muster-position', position)
+        .header('content-disposition', `attachment; filename="users.${format}"`)
+        .type(format === 'csv' ? `${CSV}; charset=utf-8` : NDJSON);
+      if (request.method === 'HEAD') return reply.send('' as never);
+      const write = format === 'csv' ? await csvWriter(raw) : ndjsonText;
+      return sendPages(reply, first, pages, write);
+    },
+  );
+};
+
+type Step = IteratorResult<Exported[]>;
+
+/** One page is asked for when the client has taken the one before. */
+function sendPages(
+  reply: FastifyReply,
+  first: Step,
+  pages: AsyncIterator<Exported[]>,
+  write: (page: Exported[], isFirst: boolean) => string,
+) {
+  const texts = async function* () {
+    for (let step = first; !step.done; step = await pages.next()) {
+      const text = write(step.value, step === first);
+      if (text !== '') yield text;
+    }
+  };
+  return reply.send(Readable.from(texts(), { objectMode: false }) as never);
+}
+
+function ndjsonText(page: Exported[]): string {
+  return page.map(({ json }) => `${json}\n`).join('');
+}
+
+async function csvWriter(raw: boolean) {
+  const { stringify } = await import('csv-stringify/sync');
+  const columns = ['id', 'name', 'email', 'attributes'];
+  return (page: Exported[], isFirst: boolean) =>
+    stringify(page, { columns, header: isFirst, escape_formulas: !raw, record_delimiter: 'windows' });
+}
+
+export default exports;

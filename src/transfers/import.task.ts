@@ -1,0 +1,165 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import type { Tx } from '../db/tx.ts';
+import { valueChecker } from '../http/validation.ts';
+import { defineTask, PermanentFailure, type TaskContext, type TaskKind } from '../tasks/kinds.ts';
+import { NewUser } from '../users/users.schemas.ts';
+import { type Accepted, applyRows, type Judged, type OnConflict } from './apply.ts';
+import { readCells, readColumns } from './columns.ts';
+import { bomLength, csvFormat, readHeader } from './csv.ts';
+import { ndjson } from './ndjson.ts';
+import { insertRefused } from './refused.ts';
+import { countLineEnds, type Place, type Row, type RowFormat, readRows, reasonOf } from './rows.ts';
+import { SeenEmails } from './seen.ts';
+import { openSource, type Source } from './source.ts';
+import { ImportInput } from './transfers.schemas.ts';
+import type { Format } from './upload.entity.ts';
+import { removeAllBlocks } from './uploads.ts';
+
+interface Input {
+  format: Format;
+  onConflict: OnConflict;
+  dryRun: boolean;
+}
+
+export interface Counts {
+  created: number;
+  updated: number;
+  unchanged: number;
+  skipped: number;
+  refused: number;
+}
+
+interface Checkpoint {
+  place: Place;
+  counts: Counts;
+}
+
+/**
+ * Rows in one transaction. SQLite's statements hold the event loop, and with it every request: so few that a look-up
+ * hardly notices. On PostgreSQL they are waited for, and what counts is how often.
+ */
+const BATCH_ROWS = { sqlite: 30, postgresql: 200 };
+
+/**
+ * Reads the file that was uploaded for this task, and makes of its rows users as `POST /users` would. The users, their
+ * changes, the rows that were refused and how far it has come are committed together, so that it goes on exactly where it
+ * was, on any replica. A dry run writes but the refused rows; it begins anew, because it knows what it has seen.
+ */
+export function importOf(formats: Record<string, (value: string) => boolean>): TaskKind<Input> {
+  const check = valueChecker(formats, [], { allErrors: true })(NewUser, []);
+  return defineTask({
+    kind: 'import',
+    scope: 'users:write',
+    description: 'Creates or changes users as a file says that was sent to `POST /users/import`.',
+    input: ImportInput,
+    maxAttempts: 20, // an hour of a database that comes and goes
+    async run(context) {
+      const source = await openSource(context.tasks.reader, context.id);
+      const counts = await importRows(context, source, check);
+      await removeAllBlocks(context.write, source.id);
+      return counts;
+    },
+  });
+}
+
+async function importRows(
+  context: TaskContext<Input>,
+  source: Source,
+  check: (value: unknown) => { pointer: string; detail: string }[],
+): Promise<Counts> {
+  const { input, signal } = context;
+  const kept = input.dryRun ? undefined : (context.checkpoint as Checkpoint | undefined);
+  const { format, start } = await openFormat(source);
+  let counts = kept?.counts ?? { created: 0, updated: 0, unchanged: 0, skipped: 0, refused: 0 };
+  const seen = new SeenEmails();
+  let place = kept?.place ?? start;
+  const { dialect } = context.tasks.reader;
+  for await (const rows of inBatches(readRows(source, format, place), BATCH_ROWS[dialect])) {
+    signal.throwIfAborted();
+    const batch = rows.map((row) => judge(row, check));
+    const applied = await saved(context, async (tx) => {
+      const applied = await applyRows(tx, batch, input, seen);
+      await insertRefused(tx, context.id, applied.refused);
+      // SQLite works in this thread. Look-ups, which have a connection of their own, need not wait for the commit, too.
+      if (dialect === 'sqlite') await turn();
+      place = applied.place ?? place;
+      return [applied, { place, counts: addCounts(counts, applied.outcomes) } satisfies Checkpoint];
+    });
+    counts = addCounts(counts, applied.outcomes);
+    for (const email of applied.emails) seen.add(email);
+    report(context, source, place.offset, counts);
+    if (applied.conflict !== undefined) throw conflictAt(applied.conflict.row.line, counts);
+    await turn(); // what has come meanwhile goes first
+  }
+  report(context, source, source.bytes, counts);
+  return counts;
+}
+
+/** A transaction costs the same whatever is in it, so each is full. */
+async function* inBatches(pieces: AsyncIterable<Row[]>, most: number): AsyncGenerator<Row[]> {
+  let held: Row[] = [];
+  for await (const rows of pieces) {
+    held.push(...rows);
+    let at = 0;
+    for (; held.length - at >= most; at += most) yield held.slice(at, at + most);
+    held = held.slice(at);
+  }
+  if (held.length > 0) yield held;
+}
+
+/** `save`, for a work that gives more than the checkpoint. */
+async function saved<T>(
+  { save }: TaskContext<Input>,
+  work: (tx: Tx) => Promise<[value: T, checkpoint: unknown]>,
+): Promise<T> {
+  let last: T | undefined;
+  await save(async (tx) => {
+    const [value, checkpoint] = await work(tx);
+    last = value;
+    return checkpoint;
+  });
+  return last as T;
+}
+
+async function openFormat(source: Source): Promise<{ format: RowFormat; start: Place }> {
+  const { header } = source;
+  if (source.format === 'csv' && header !== null) {
+    const columns = readColumns((await readHeader(header, true)).cells);
+    const format = await csvFormat((cells) => readCells(columns, cells));
+    return { format, start: { offset: header.length, line: 1 + countLineEnds(header) } };
+  }
+  const first = await source.read(0, 3);
+  return { format: ndjson, start: { offset: bomLength(first), line: 1 } };
+}
+
+function judge(row: Row, check: (value: unknown) => { pointer: string; detail: string }[]): Judged {
+  if (row.reason !== undefined) return { row, reason: row.reason };
+  const faults = check(row.user);
+  if (faults.length > 0) return { row, reason: reasonOf({ message: '', faults: faults as never }) };
+  return { row, user: row.user as Accepted };
+}
+
+function addCounts(counts: Counts, outcomes: readonly (keyof Counts)[]): Counts {
+  const sum = { ...counts };
+  for (const outcome of outcomes) sum[outcome]++;
+  return sum;
+}
+
+function doneOf(counts: Counts): number {
+  return Object.values(counts).reduce((sum, one) => sum + one, 0);
+}
+
+/** How many rows there will be is an estimate by the bytes, until the end. */
+function report({ progress }: TaskContext<Input>, { bytes }: Source, offset: number, counts: Counts): void {
+  const done = doneOf(counts);
+  const total = offset >= bytes ? done : Math.round((done * bytes) / offset);
+  progress(done, total, { bytes: offset, totalBytes: bytes, counts: { ...counts } });
+}
+
+function conflictAt(line: number, counts: Counts): PermanentFailure {
+  const done = Object.entries(counts).map(([name, many]) => `${many} ${name}`);
+  return new PermanentFailure(
+    `Line ${line}: another user has this email. What was done with the ${doneOf(counts)} rows before it stays: ${done.join(', ')}.`,
+    'email-taken',
+  );
+}

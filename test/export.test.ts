@@ -1,0 +1,129 @@
+import fc from 'fast-check';
+import type { User } from '../src/users/users.schemas.ts';
+import { startApp } from './support/app.ts';
+import { onEachDatabase } from './support/databases.ts';
+import { fold, wholeLog } from './support/log.ts';
+import { importFile, NDJSON, people } from './support/transfers.ts';
+
+function usersOf(ndjson: string): User[] {
+  return ndjson
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line));
+}
+
+onEachDatabase(
+  'an export is the users at its position, whatever is written meanwhile',
+  async (t, dialect) => {
+    const app = await startApp(t, dialect);
+    await importFile(app, people(3000));
+    await app.app.listen({ host: '127.0.0.1', port: 0 });
+    const base = app.app.listeningOrigin;
+    let stopped = false;
+    const write = async (nth: number) => {
+      for (let n = 0; !stopped; n++) {
+        const id = 1 + ((n * 7919 + nth * 371) % 2900);
+        const name = n % 2 === 0 ? `Renamed ${n}` : `Person ${n} again`;
+        const kinds = [
+          () => app.request('PATCH', `/users/${id}`, { json: { name } }),
+          () =>
+            app.request('POST', '/users', {
+              json: { name: `Person new ${n}`, email: `new${nth}.${n}@example.com` },
+            }),
+          () => app.request('DELETE', `/users/${id}`),
+          () => app.request('PATCH', `/users/${id}`, { json: { email: `moved${nth}.${n}@example.com` } }),
+        ];
+        await kinds[n % 4]?.();
+      }
+    };
+    const writers = Array.from({ length: 8 }, (_, nth) => write(nth));
+    const found: { query: string; position: number; users: User[] }[] = [];
+    for (let round = 0; round < 4; round++) {
+      for (const query of ['', '?q=renamed', '?name=person%2012', '?email=person.55@example.com']) {
+        const response = await globalThis.fetch(`${base}/users/export${query}`);
+        const position = Number(response.headers.get('muster-position'));
+        found.push({ query, position, users: usersOf(await response.text()) });
+      }
+    }
+    stopped = true;
+    await Promise.all(writers);
+    const log = await wholeLog(app);
+    for (const { query, position, users } of found) {
+      const [[key, value] = ['', '']] = [...new URLSearchParams(query)];
+      const wanted = fold(log.filter((change) => change.position <= position)).filter(
+        ({ name, email }) =>
+          (key !== 'q' || `${name} ${email}`.toLowerCase().includes(value)) &&
+          (key !== 'name' || name.toLowerCase() === value) &&
+          (key !== 'email' || email === value),
+      );
+      t.strictSame(users, wanted, `${query} at ${position}`);
+    }
+    t.ok(found.some(({ users }) => users.length > 2000));
+    t.ok((log.at(-1)?.position ?? 0) > (found.at(-1)?.position ?? 0), 'there was something to hide');
+  },
+);
+
+onEachDatabase('import(export(x)) is x, in both forms', async (t, dialect) => {
+  const person = fc.record({
+    name: fc.oneof(
+      fc
+        .string({ unit: 'grapheme', minLength: 1, maxLength: 12 })
+        .filter((name) => /^(?!\s)[^\p{Cc}]*(?<!\s)$/u.test(name)),
+      fc.constantFrom('=1+1', '-x', '@y', '"quoted"', 'a,b', "'=z", '+1'),
+    ),
+    attributes: fc.dictionary(
+      fc.string({ unit: 'grapheme', maxLength: 5 }).filter((name) => name !== '__proto__'),
+      fc.oneof(fc.string({ unit: 'grapheme' }), fc.constantFrom('', null, 1, true, '=1', { a: [1, null] })),
+    ),
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.array(person, { maxLength: 8 }), async (given) => {
+      const from = await startApp(t, dialect);
+      for (const [n, one] of given.entries()) {
+        await from.request('POST', '/users', {
+          json: { ...one, email: `${n % 2 === 0 ? '=' : ''}${n}.É@x.org` },
+        });
+      }
+      const kept = ({ name, email, attributes }: User) => ({ name, email, attributes });
+      const users = (await from.request('GET', '/users')).json<User[]>().map(kept);
+      for (const [query, type] of [
+        ['csv&raw=true', 'text/csv'],
+        ['ndjson', NDJSON.type],
+      ] as const) {
+        const file = (await from.request('GET', `/users/export?format=${query}`)).text;
+        const to = await startApp(t, dialect);
+        const task = await importFile(to, file, { type });
+        t.match(task.result, { created: users.length, refused: 0, skipped: 0 });
+        t.strictSame((await to.request('GET', '/users')).json<User[]>().map(kept), users);
+        const again = await importFile(to, file, { type, query: 'onConflict=update' });
+        t.match(again.result, { unchanged: users.length, updated: 0 });
+        await to.app.close();
+      }
+      await from.app.close();
+    }),
+    { numRuns: dialect === 'sqlite' ? 40 : 3 },
+  );
+});
+
+onEachDatabase(
+  'cells that a spreadsheet would run are defused, unless asked for as they are',
+  async (t, dialect) => {
+    const app = await startApp(t, dialect);
+    await app.request('POST', '/users', {
+      json: { name: '=cmd|"x"', email: '+a@example.com', attributes: { a: '=1' } },
+    });
+    const csv = await app.request('GET', '/users/export?format=csv');
+    t.equal(csv.text, `id,name,email,attributes\r\n1,"'=cmd|""x""",'+a@example.com,"{""a"":""=1""}"\r\n`);
+    t.equal(csv.headers['muster-position'], '1');
+    const raw = await app.request('GET', '/users/export?format=csv&raw=true');
+    t.equal(raw.text, 'id,name,email,attributes\r\n1,"=cmd|""x""",+a@example.com,"{""a"":""=1""}"\r\n');
+    t.equal(
+      (await app.request('GET', '/users/export?format=csv&name=nobody')).text,
+      'id,name,email,attributes\r\n',
+    );
+    t.equal((await app.request('GET', '/users/export')).headers['content-type'], 'application/x-ndjson');
+    t.equal((await app.request('GET', '/users/export?q=ab')).status, 400);
+    t.equal((await app.request('GET', '/users/export?format=xml')).status, 400);
+    t.equal((await app.request('HEAD', '/users/export')).status, 200);
+  },
+);
