@@ -886,6 +886,11 @@ export interface components {
              */
             parentId?: number;
             /**
+             * @description who asked for it; absent where nobody had to say, and where the service itself did
+             * @example key:k3v9q0a7m2xz
+             */
+            actor?: string;
+            /**
              * Format: date-time
              * @description when somebody asked for it to be cancelled: RFC 3339, UTC, to the millisecond
              * @example 2026-01-15T09:30:05.006Z

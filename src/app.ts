@@ -19,7 +19,7 @@ import problem, { answerFrameworkError } from './http/problem.ts';
 import { strictValidation } from './http/validation.ts';
 import keysRoutes from './keys/keys.routes.ts';
 import keys from './keys/plugin.ts';
-import { eraseFromTasks } from './tasks/erase.ts';
+import { eraseFromSchedules, eraseFromTasks } from './tasks/erase.ts';
 import { gather } from './tasks/gather.task.ts';
 import type { TaskKind } from './tasks/kinds.ts';
 import tasks from './tasks/plugin.ts';
@@ -34,7 +34,7 @@ import importRoutes from './transfers/import.routes.ts';
 import { importOf } from './transfers/import.task.ts';
 import { pruneBrokenUploads, pruneFiles, pruneImports } from './transfers/prune.ts';
 import eraseRoutes from './users/erase.routes.ts';
-import { type Erasable, eraseOf } from './users/erase.task.ts';
+import { ERASE, type Erasable, eraseOf } from './users/erase.task.ts';
 import historyRoutes from './users/history.routes.ts';
 import { isEmail } from './users/keys.ts';
 import users from './users/plugin.ts';
@@ -93,15 +93,13 @@ export async function buildApp(
   const networks = new Networks(config.webhookAllowedNetworks);
   const sender = new Sender({ ...extra.sender, networks });
   app.addHook('onClose', () => sender.close()); // after the tasks that send: the hooks run in reverse
-  const scrub = () =>
-    scrubDeleted(app.orm, app.reader.dialect, [
-      'users',
-      'changes',
-      'idempotency_records',
-      'tasks',
-      'upload_blocks',
-      'import_errors',
-    ]);
+  const scrub = (signal: AbortSignal) =>
+    scrubDeleted(
+      app.orm,
+      config.databaseUrl,
+      ['users', 'changes', 'idempotency_records', 'tasks', 'upload_blocks', 'import_errors'],
+      signal,
+    );
   await app.register(tasks, {
     kinds: [
       sleep,
@@ -159,9 +157,10 @@ function prunables(config: Config): Prunable[] {
 
 /** Where what is known of a person stands beside them and their log. */
 const erasables: readonly Erasable[] = [
-  { name: 'idempotencyRecords', erase: eraseFromAnswers },
-  { name: 'tasks', erase: eraseFromTasks },
+  { name: 'tasks', erase: (tx, person, after = 0) => eraseFromTasks(tx, person, after, ERASE) },
+  { name: 'schedules', erase: eraseFromSchedules },
   { name: 'transfers', erase: eraseFromTransfers },
+  { name: 'idempotencyRecords', erase: (tx, person, after = '') => eraseFromAnswers(tx, person, after) },
 ];
 
 /** Node and Fastify wait for ever by default: a few hundred slow clients would hold every connection. */

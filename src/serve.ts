@@ -13,6 +13,7 @@ async function serve(): Promise<void> {
   const app = await buildApp(config, process.stdout);
   const address = await app.listen({ host: config.host, port: config.port }).catch(async (error) => {
     await app.close();
+    if (error instanceof StartError) throw error;
     throw new StartError(`HOST=${config.host} PORT=${config.port} cannot be listened on: ${error.message}`);
   });
   closeWithGrace({ delay: config.shutdownTimeoutMs, logger: false }, async ({ signal, err }) => {

@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
 import t from 'tap';
 import { Type } from 'typebox';
+import { pruneChanges } from '../src/changes/log.ts';
 import { sqlitePath } from '../src/db/url.ts';
 import { defineTask } from '../src/tasks/kinds.ts';
 import { startApp } from './support/app.ts';
@@ -17,6 +18,17 @@ const note = defineTask({
   input: Type.Object({}, { additionalProperties: true }),
   run: async ({ input }) => ({ noted: input }),
 });
+
+/** Runs until it is cancelled. */
+function holdOf() {
+  return defineTask({
+    kind: 'hold',
+    description: 'Holds something.',
+    input: Type.Object({ to: Type.String() }),
+    run: ({ signal }) =>
+      new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
+  });
+}
 
 /** Letters that stand together nowhere else. */
 const PERSON = {
@@ -122,6 +134,85 @@ onEachDatabase('whom somebody was deleted as before can be erased, too', async (
     headers: { 'idempotency-key': 'two' },
   });
   t.strictSame([repeated.status, repeated.headers['idempotent-replayed']], [201, 'true']);
+});
+
+onEachDatabase(
+  'what only resembles an erased person stays, and what was to be done for them is cancelled',
+  async (t, dialect) => {
+    const app = await startApp(t, dialect, {}, { kinds: [note, holdOf()] });
+    const { request } = app;
+    const post = async (json: object) =>
+      (await request('POST', '/tasks', { json })).json<{ id: number }>().id;
+    await request('POST', '/users', {
+      json: { name: 'userId', email: 'al@b.co', attributes: { mode: 'skip' } },
+    });
+    await request('POST', '/users', { json: { name: 'sleep', email: 'ms@example.com' } });
+    const note1 = await post({
+      kind: 'note',
+      input: { to: 'sal@b.co', cc: 'al@b.co.uk', mode: 'skip', al: 'b' },
+    });
+    const note2 = await post({
+      kind: 'note',
+      input: { al: 'to <AL@b.co>, and al@b.co.', mode: 'skip', userId: 1 },
+    });
+    await settled(app.app, note1);
+    await settled(app.app, note2);
+    const later = { runAt: '2999-01-01T00:00:00Z' };
+    const queued = await post({ kind: 'note', input: { to: 'al@b.co' }, dedupeKey: 'for al@b.co', ...later });
+    const running = await post({ kind: 'hold', input: { to: 'al@b.co' } });
+    await settled(app.app, running, ({ state }) => state === 'running');
+    const gather = await post({
+      kind: 'gather',
+      input: {
+        tasks: [
+          { kind: 'sleep', input: { ms: 1 } },
+          { kind: 'note', input: { to: 'al@b.co', kind: 'sleep' } },
+        ],
+      },
+    });
+    await settled(app.app, gather);
+    await request('POST', '/schedules', {
+      json: { kind: 'note', input: { to: 'al@b.co' }, cron: '0 0 1 1 *' },
+    });
+
+    const both = await Promise.all([1, 2].map((id) => request('POST', `/users/${id}/erase`)));
+    for (const one of both) {
+      t.match(await settled(app.app, one.json<{ id: number }>().id), { state: 'succeeded' });
+    }
+    t.strictSame((await request('GET', '/users')).json(), []);
+    const input = async (id: number) =>
+      (await request('GET', `/tasks/${id}`)).json<{ input: unknown }>().input;
+    t.strictSame(await input(note1), { to: 'sal@b.co', cc: 'al@b.co.uk', mode: 'skip', al: 'b' });
+    t.strictSame(await input(note2), { al: 'to <[erased]>, and [erased].', mode: 'skip', userId: 1 });
+    t.match((await request('GET', `/tasks/${queued}`)).json(), {
+      state: 'cancelled',
+      input: { to: '[erased]' },
+      dedupeKey: 'for [erased]',
+    });
+    t.match((await request('GET', `/tasks/${running}`)).json(), {
+      state: 'cancelled',
+      input: { to: '[erased]' },
+    });
+    t.match(await input(gather), {
+      tasks: [{ kind: 'sleep' }, { kind: 'note', input: { to: '[erased]', kind: 'sleep' } }],
+    });
+    t.match((await request('GET', '/schedules')).text, /"input":\{"to":"\[erased\]"\}/);
+  },
+);
+
+onEachDatabase('whose changes are not kept any more is erased all the same', async (t, dialect) => {
+  const app = await startApp(t, dialect);
+  await app.request('POST', '/users', { json: PERSON, headers: { 'idempotency-key': 'one' } });
+  await app.app.write((tx) => pruneChanges(tx.em, new Date('2999-01-01T00:00:00Z'), 100));
+  const { id } = (await app.request('POST', '/users/1/erase')).json<{ id: number }>();
+  await settled(app.app, id);
+  const [record] = await app.app.reader.read<{ answer: unknown }>(
+    'select answer from idempotency_records',
+    [],
+  );
+  t.equal(record?.answer, null);
+  const kept = await app.app.reader.read<Record<string, unknown>>('select * from tasks', []);
+  t.notMatch(JSON.stringify(kept), /Person@Example/, 'nor does the task itself know them any more');
 });
 
 t.test('on SQLite no byte of an erased user is left', async (t) => {

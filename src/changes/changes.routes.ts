@@ -6,7 +6,7 @@ import { linkHeader, linkNext } from '../http/paging.ts';
 import { invalidParameter, problems } from '../http/problems.ts';
 import { ref } from '../http/schemas.ts';
 import { EVENT_STREAM, openEvents, wantsEvents } from '../http/sse.ts';
-import type { ChangeType } from './change.entity.ts';
+import { CHANGE_TYPES, type ChangeType } from './change.entity.ts';
 import { Change, ChangeEvents, FollowHeaders, ListChangesQuery, positionHeader } from './changes.schemas.ts';
 import { changeJson, positionGone, readChanges, requireKept } from './log.ts';
 
@@ -45,7 +45,7 @@ const changes: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request, reply) => {
       const { limit } = request.query;
-      const types = request.query.types?.split(',') as ChangeType[] | undefined;
+      const types = readTypes(request.query.types);
       if (wantsEvents(request)) {
         const last = request.headers['last-event-id'];
         const from = last === undefined ? request.query.after : Number(last);
@@ -64,5 +64,11 @@ const changes: FastifyPluginAsyncTypebox = async (app) => {
     },
   );
 };
+
+/** The same types are the same text, and all of them none. */
+function readTypes(text: string | undefined): readonly ChangeType[] | undefined {
+  const types = CHANGE_TYPES.filter((type) => text?.split(',').includes(type));
+  return text === undefined || types.length === CHANGE_TYPES.length ? undefined : types;
+}
 
 export default changes;

@@ -6,7 +6,7 @@ import { type EventSink, eventFrame, HEARTBEAT_MS, STALLED_MS } from '../http/ss
 import type { ChangeType } from './change.entity.ts';
 import { readChanges } from './log.ts';
 import { CHANGES } from './record.ts';
-import { type Batch, changeFrame, Ring } from './ring.ts';
+import { type Batch, batchOf, entryOf, Ring } from './ring.ts';
 
 /** Streams that are served without a pause: about 1 ms, after which requests have their turn. */
 const SLICE = 64;
@@ -17,6 +17,13 @@ const LEAST_REST_MS = 10;
 /** Streams that read what they have missed, each on its own, from the database. */
 const CATCH_UPS_AT_ONCE = 4;
 const CATCH_UP_CHANGES = 200;
+/** How long one of them may keep its place while its client takes a piece. */
+const CATCH_UP_WAIT_MS = 50;
+/**
+ * Rounds in which those who take can come to the head, before more is read and the oldest is dropped: then they would
+ * all have to read the database by themselves. 20 pieces are more than is at hand.
+ */
+const MOST_ROUNDS = 20;
 
 interface Follower {
   sink: EventSink;
@@ -77,16 +84,23 @@ export class Feed {
   }
 
   async #run(): Promise<void> {
+    let rounds = MOST_ROUNDS;
     while (this.#open && this.#live.size + this.#behind.length + this.#catchUps > 0) {
       const began = performance.now();
       this.#isNews = false;
       try {
         this.#ring ??= await Ring.open(this.#reader);
-        if (await this.#ring.read()) this.#isNews = true;
+        if (++rounds >= MOST_ROUNDS) {
+          if (await this.#ring.read()) this.#isNews = true;
+          rounds = 0;
+        }
         this.#startCatchUps();
-        await this.#round(this.#ring);
+        const isSomebodyBehind = await this.#round(this.#ring);
+        if (!isSomebodyBehind) rounds = MOST_ROUNDS;
+        else this.#isNews = true;
       } catch (error) {
         this.#log.warn({ err: error }, 'the feed waits for the database');
+        rounds = MOST_ROUNDS;
       }
       await wait(Math.max(LEAST_REST_MS, (performance.now() - began) / 3));
       if (!this.#isNews && this.#open) await this.#newsOrTime();
@@ -105,16 +119,19 @@ export class Feed {
     });
   }
 
-  async #round(ring: Ring): Promise<void> {
+  /** Gives to all what they have not had, and says whether one of those who take is not at the head yet. */
+  async #round(ring: Ring): Promise<boolean> {
     let served = 0;
+    let isSomebodyBehind = false;
     for (const follower of this.#live) {
-      this.#serve(follower, ring);
+      if (this.#serve(follower, ring)) isSomebodyBehind = true;
       if (++served % SLICE === 0) await turn();
-      if (!this.#open) return;
+      if (!this.#open) break;
     }
+    return isSomebodyBehind;
   }
 
-  #serve(follower: Follower, ring: Ring): void {
+  #serve(follower: Follower, ring: Ring): boolean {
     const { sink, position, types } = follower;
     const silentMs = performance.now() - follower.givenAt;
     if (sink.closed) {
@@ -128,10 +145,11 @@ export class Feed {
     } else {
       const { frames, upTo } = position < ring.head ? ring.after(position, types) : nothingAfter(position);
       follower.position = upTo;
-      if (upTo < ring.head) this.#isNews = true;
       if (frames.length > 0) this.#give(follower, frames);
       else if (silentMs > HEARTBEAT_MS) this.#give(follower, `: still here\nid: ${upTo}\n\n`);
+      return upTo < ring.head;
     }
+    return false;
   }
 
   #give(follower: Follower, frames: string | Uint8Array): void {
@@ -147,32 +165,42 @@ export class Feed {
   }
 
   #startCatchUps(): void {
-    while (this.#ring !== undefined && this.#catchUps < CATCH_UPS_AT_ONCE) {
+    const ring = this.#ring;
+    if (ring === undefined) return;
+    for (let at = this.#behind.length; at > 0; at--) {
       const follower = this.#behind.shift();
       if (follower === undefined) return;
-      this.#catchUps++;
-      this.#catchUp(follower, this.#ring).finally(() => {
-        this.#catchUps--;
-        this.#startCatchUps();
-      });
+      if (follower.position >= ring.start) this.#live.add(follower);
+      else if (this.#catchUps >= CATCH_UPS_AT_ONCE) this.#behind.push(follower);
+      else {
+        this.#catchUps++;
+        this.#catchUp(follower, ring).finally(() => {
+          this.#catchUps--;
+          this.#startCatchUps();
+        });
+      }
     }
   }
 
-  /** From the database, until the ring has all that is missing. */
+  /**
+   * From the database, until the ring has all that is missing, or the client does not take it at once: it gives up its
+   * place then, and comes back when it has.
+   */
   async #catchUp(follower: Follower, ring: Ring): Promise<void> {
     const { sink, types } = follower;
     try {
-      while (follower.position < ring.start) {
+      do {
         if (sink.closed || !this.#open) return;
         const page = await readChanges(this.#reader, follower.position, CATCH_UP_CHANGES, types);
-        follower.position = page.upTo;
-        this.#give(follower, page.changes.map(changeFrame).join(''));
-        if (!(await sink.whenTaken(this.#stalledMs))) return this.#cut(follower);
-      }
+        const { frames, upTo } = batchOf(page.changes.map(entryOf), page.upTo);
+        follower.position = upTo;
+        this.#give(follower, frames);
+      } while (follower.position < ring.start && (await sink.whenTaken(CATCH_UP_WAIT_MS)));
       this.#live.add(follower);
       this.#news();
     } catch (error) {
-      this.#log.warn({ err: error }, 'a stream was cut, because what it has missed cannot be read');
+      // What it has missed is not kept any more, or cannot be read: it comes back, and is told.
+      this.#log.warn({ err: error }, 'a stream was cut: what it has missed cannot be read');
       this.#cut(follower);
     }
   }

@@ -68,7 +68,14 @@ export interface LogPage {
 /** Changes of one type may be far apart: so many positions are looked through at a time, in about 2 ms. */
 const WINDOW = 5000;
 
-/** At most `limit` changes after a position, in order, of these types or of all. */
+/** Of one page, so that nobody has the whole log looked through with one request. */
+const MOST_WINDOWS = 40;
+
+/**
+ * At most `limit` changes after a position, in order, of these types or of all. `upTo` may come before both the limit and
+ * the head.
+ * @throws {Gone} `position-gone` when what follows the position is not kept, or was pruned while it was read
+ */
 export async function readChanges(
   reader: Reader,
   after: number,
@@ -79,8 +86,8 @@ export async function readChanges(
   const changes: ChangeRow[] = [];
   const ofType = types === undefined ? '' : `and ${isAmong(reader.dialect, 'type', 'text')}`;
   let upTo = after;
-  while (upTo < head && changes.length < limit) {
-    if (upTo > after) await turn(); // on SQLite nothing else would have its turn meanwhile
+  for (let windows = 0; upTo < head && changes.length < limit && windows < MOST_WINDOWS; windows++) {
+    if (windows > 0) await turn(); // on SQLite nothing else would have its turn meanwhile
     const to = types === undefined ? head : Math.min(head, upTo + WINDOW);
     const rows = await reader.read<ChangeRow>(
       `select ${CHANGE_COLUMNS} from changes where position > ? and position <= ? ${ofType} order by position limit ?`,
@@ -90,6 +97,8 @@ export async function readChanges(
     const last = rows.at(-1);
     upTo = changes.length === limit && last !== undefined ? Number(last.position) : to;
   }
+  const extent = await readExtent(reader);
+  if (after < extent.keptAfter) throw positionGone(extent);
   return { changes, upTo, head };
 }
 

@@ -8,12 +8,23 @@ const MOST_CHANGES = 1000;
 const MOST_CHARS = 4_194_304;
 /** Read at once. */
 const PAGE_CHANGES = MOST_CHANGES / 2;
-/** What one stream is given at once. */
+/** What one stream is given at once: events up to so many characters, or a single larger one. */
 const BATCH_CHARS = 65_536;
 
-export function changeFrame(row: ChangeRow): string {
-  return eventFrame({ event: row.type, id: String(row.position), data: changeJson(row) });
+interface Entry {
+  position: number;
+  type: ChangeType;
+  frame: string;
 }
+
+/** A change, written as an event. */
+export function entryOf(row: ChangeRow): Entry {
+  const frame = eventFrame({ event: row.type, id: String(row.position), data: changeJson(row) });
+  return { position: Number(row.position), type: row.type, frame };
+}
+
+/** Batches that are kept for whoever is at the same place. */
+const MOST_BATCHES = 100;
 
 /** Events, and up to which position they are all. */
 export interface Batch {
@@ -21,10 +32,24 @@ export interface Batch {
   upTo: number;
 }
 
+/** As many of these events as go into one piece. `upTo`: where they end if all do. */
+export function batchOf(entries: Iterable<{ position: number; frame: string }>, upTo: number): Batch {
+  let text = '';
+  let last: number | undefined;
+  for (const { position, frame } of entries) {
+    if (text !== '' && text.length + frame.length > BATCH_CHARS) {
+      return { frames: Buffer.from(text), upTo: last ?? upTo };
+    }
+    text += frame;
+    last = position;
+  }
+  return { frames: Buffer.from(text), upTo };
+}
+
 /** The newest changes, each written as an event once for all streams: all after `start`, up to `head`. */
 export class Ring {
   readonly #reader: Reader;
-  readonly #entries: { position: number; type: ChangeType; frame: string }[] = [];
+  readonly #entries: Entry[] = [];
   readonly #batches = new Map<string, Batch>();
   #chars = 0;
   start: number;
@@ -48,9 +73,9 @@ export class Ring {
     // What is at hand of a user who was erased meanwhile must not be given to anybody.
     if (changes.some(({ type }) => type === 'user.erased')) this.#forget(0);
     for (const change of changes) {
-      const frame = changeFrame(change);
-      this.#entries.push({ position: Number(change.position), type: change.type, frame });
-      this.#chars += frame.length;
+      const entry = entryOf(change);
+      this.#entries.push(entry);
+      this.#chars += entry.frame.length;
     }
     this.head = upTo;
     this.#batches.clear();
@@ -63,16 +88,11 @@ export class Ring {
     const name = `${position} ${types}`;
     const made = this.#batches.get(name);
     if (made !== undefined) return made;
-    let text = '';
-    let upTo = this.head;
-    for (const entry of this.#entries) {
-      if (entry.position <= position || types?.includes(entry.type) === false) continue;
-      text += entry.frame;
-      if (text.length < BATCH_CHARS) continue;
-      upTo = entry.position;
-      break;
-    }
-    const batch = { frames: Buffer.from(text), upTo };
+    const wanted = this.#entries.filter(
+      (entry) => entry.position > position && types?.includes(entry.type) !== false,
+    );
+    const batch = batchOf(wanted, this.head);
+    if (this.#batches.size >= MOST_BATCHES) this.#batches.clear();
     this.#batches.set(name, batch);
     return batch;
   }

@@ -1,7 +1,6 @@
-import type { PostgreSqlConnection } from '@mikro-orm/postgresql';
 import type { SqliteConnection } from '@mikro-orm/sqlite';
 import type { Orm } from './orm.ts';
-import type { DialectName } from './url.ts';
+import { dialectOf } from './url.ts';
 
 /**
  * Removes from the database's files what has been deleted from these tables, as far as the database can. To be called
@@ -10,20 +9,38 @@ import type { DialectName } from './url.ts';
  * SQLite overwrites what is deleted (`secure_delete`, and the same in the search index); what is left is its journal,
  * which is written back and cut off here. PostgreSQL frees the space of dead rows, and overwrites it when it next needs
  * it; its own journal (WAL), archives and backups keep what they have for as long as they are kept.
+ * @throws when another process reads the file at this moment (SQLite), which keeps the journal
  */
-export async function scrubDeleted(orm: Orm, dialect: DialectName, tables: readonly string[]): Promise<void> {
-  if (dialect === 'sqlite') {
-    const connection = orm.em.getConnection() as unknown as SqliteConnection;
-    (await connection.getNativeClient()).pragma('wal_checkpoint(truncate)');
-    return;
-  }
-  const connection = orm.em.getConnection() as unknown as PostgreSqlConnection;
-  const client = await (await connection.getNativeClient()).connect();
+export async function scrubDeleted(
+  orm: Orm,
+  databaseUrl: string,
+  tables: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
+  if (dialectOf(databaseUrl) === 'postgresql') return vacuum(databaseUrl, tables, signal);
+  const connection = orm.em.getConnection() as unknown as SqliteConnection;
+  const checkpoint = (await connection.getNativeClient()).pragma('wal_checkpoint(truncate)');
+  const [{ busy }] = checkpoint as [{ busy: number }];
+  if (busy !== 0)
+    throw new Error('another process reads the database file, so its journal cannot be cut off');
+}
+
+/** On a connection of its own, without time limits: on a large table it takes minutes, and it may have to wait for another. */
+async function vacuum(databaseUrl: string, tables: readonly string[], signal: AbortSignal): Promise<void> {
+  const { default: pg } = await import('pg');
+  const client = new pg.Client({
+    connectionString: databaseUrl,
+    application_name: 'muster',
+    keepAlive: true,
+  });
+  client.on('error', () => {}); // the query fails with it
+  const end = () => void client.end().catch(() => {});
+  signal.addEventListener('abort', end, { once: true });
   try {
-    // A large table takes longer than any request may.
-    await client.query('set statement_timeout = 0');
+    await client.connect();
     await client.query(`vacuum ${tables.join(', ')}`);
   } finally {
-    client.release(true);
+    signal.removeEventListener('abort', end);
+    end();
   }
 }

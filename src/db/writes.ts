@@ -71,7 +71,7 @@ export class WriteQueue {
     this.#turn.write(() => {
       this.#scheduled = false;
       this.#running++;
-      this.#runTogether(this.#waiting.splice(0, MOST_AT_ONCE).filter(isInTime)).finally(() => {
+      this.#runTogether(this.#waiting.splice(0, MOST_AT_ONCE)).finally(() => {
         this.#running--;
         this.#schedule();
       });
@@ -79,14 +79,17 @@ export class WriteQueue {
     });
   }
 
-  async #runTogether(jobs: Job[]): Promise<void> {
+  async #runTogether(all: Job[]): Promise<void> {
+    const jobs = all.filter(isInTime);
     if (jobs.length === 0) return;
     try {
       const locked = await this.#runTransaction(jobs, false);
       this.#patient.push(...locked);
       this.#schedulePatient();
     } catch (error) {
-      const isHopeless = error instanceof CommitFailed || databaseFailure(error) === 'away';
+      // Rows that others hold are passed by: what was waited for is one lock for all, and each half would wait again.
+      const isHopeless =
+        error instanceof CommitFailed || ['away', 'locked'].includes(databaseFailure(error) ?? '');
       if (jobs.length === 1 && error instanceof RowLocked) {
         // It had changed something before: alone, it may wait and begin anew.
         this.#patient.push(...jobs);

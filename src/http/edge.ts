@@ -83,7 +83,10 @@ function isReadable(url: string): boolean {
 /** Answers what Node could not even parse as HTTP; there is no request yet, so it has no id. */
 export function answerBrokenRequest(error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && mayTakeLong(socket)) return;
-  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
+  // In the middle of an answer these bytes would be taken for a part of it.
+  const isAnswering =
+    (socket as Socket & { _httpMessage?: ServerResponse })._httpMessage?.headersSent === true;
+  if (error.code === 'ECONNRESET' || !socket.writable || isAnswering) return void socket.destroy();
   const [status, detail] = BROKEN_REQUESTS[error.code ?? ''] ?? [
     400,
     'The request is not HTTP/1.1 (RFC 9112).',

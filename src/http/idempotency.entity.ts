@@ -5,6 +5,7 @@ const IdempotencyRecordSchema = defineEntity({
   name: 'IdempotencyRecord',
   tableName: 'idempotency_records',
   properties: {
+    /** A hash of the client and its key. */
     key: p.text().primary(),
     /** SHA-256 of method, route and body: the same key with anything else is refused. Empty: with anything at all. */
     fingerprint: p.text(),

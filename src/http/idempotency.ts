@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto';
+import { createHash, hash } from 'node:crypto';
 import type { EntityManager } from '@mikro-orm/sql';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { mentions, type Person, termsOf } from '../db/personal.ts';
-import { dialectOf, execute } from '../db/statement.ts';
+import { mentions, type Person } from '../db/personal.ts';
+import { execute } from '../db/statement.ts';
 import type { Tx } from '../db/tx.ts';
 import { Conflict, Invalid } from '../errors.ts';
 import { IdempotencyRecord, type StoredAnswer } from './idempotency.entity.ts';
@@ -53,8 +53,9 @@ export async function onceForKey<Body>(
   create: () => Promise<Answer<Body>>,
   body: unknown = request.body,
 ): Promise<Answer<Body>> {
-  const key = request.headers['idempotency-key'];
-  if (typeof key !== 'string') return create();
+  const given = request.headers['idempotency-key'];
+  if (typeof given !== 'string') return create();
+  const key = keptKey(given, request);
   const fingerprint = fingerprintOf(request, body);
   const claimed = await tx.execute(
     'insert into idempotency_records (key, fingerprint, created_at) values (?, ?, ?) on conflict do nothing returning key',
@@ -92,35 +93,34 @@ export async function pruneAnswers(em: EntityManager, time: Date, most: number):
   return rows.length;
 }
 
-/** Records that are looked through in one transaction. */
-const WINDOW = 1000;
+/** Records that are looked through in one transaction: SQLite does nothing else meanwhile. */
+const WINDOW = 200;
 
 /**
- * Forgets, of the records after a key, one window of them, the answers that show a person; gives where to go on, and
+ * Forgets, of the records after a key, one window of them, the answers that mention a person; gives where to go on, and
  * undefined at the end. The keys stay used: a late repetition is refused, and creates nobody anew.
  */
-export async function eraseFromAnswers(tx: Tx, person: Person, after = ''): Promise<string | undefined> {
-  const [last] = await tx.execute<{ key: string | null }>(
-    'select max(key) as key from (select key from idempotency_records where key > ? order by key limit ?) as next',
+export async function eraseFromAnswers(tx: Tx, person: Person, after: string): Promise<string | undefined> {
+  const rows = await tx.execute<{ key: string; answer: string | null }>(
+    'select key, cast(answer as text) as answer from idempotency_records where key > ? order by key limit ?',
     [after, WINDOW],
   );
-  if (last?.key == null) return undefined;
-  const rows = await tx.execute<{ key: string; answer: string }>(
-    `select key, cast(answer as text) as answer from idempotency_records
-     where key > ? and key <= ? and ${mentions(dialectOf(tx.em), 'answer')}`,
-    [after, last.key, termsOf(person)],
-  );
   for (const { key, answer } of rows) {
-    if (!hasId(JSON.parse(answer), person.userId)) continue; // another's, who has the email now
-    await tx.execute(`update idempotency_records set fingerprint = '', answer = null where key = ?`, [key]);
+    if (answer === null || !mentions(answer, person)) continue;
+    if (isOfAnother(JSON.parse(answer), person)) continue;
     tx.changed();
+    await tx.execute(`update idempotency_records set fingerprint = '', answer = null where key = ?`, [key]);
   }
-  return last.key;
+  return rows.at(-1)?.key;
 }
 
-function hasId(value: unknown, id: number): boolean {
+/** Whether it shows somebody else, who has one of the person's emails now. */
+function isOfAnother(value: unknown, person: Person): boolean {
   if (typeof value !== 'object' || value === null) return false;
-  return ('id' in value && value.id === id) || Object.values(value).some((one) => hasId(one, id));
+  if ('id' in value && 'email' in value && typeof value.email === 'string' && mentions(value.email, person)) {
+    return value.id !== person.userId;
+  }
+  return Object.values(value).some((one) => isOfAnother(one, person));
 }
 
 export function sendAnswer<Body>(reply: FastifyReply, answer: Answer<Body>): Body {
@@ -134,6 +134,11 @@ export function keyReused(): Invalid {
 
 export function keyInUse(): Conflict {
   return new Conflict('idempotency-key-in-use', 'A request with this Idempotency-Key still runs.');
+}
+
+/** Each client has keys of its own. What is kept is a hash: some make their keys of whom they create. */
+function keptKey(given: string, { access }: FastifyRequest): string {
+  return hash('sha256', JSON.stringify([access.actor, given]), 'base64url');
 }
 
 function fingerprintOf(request: FastifyRequest, body: unknown): string {

@@ -18,6 +18,7 @@ export default plugin(
     app.decorate('whileOpen', (reply) => {
       const controller = new AbortController();
       if (closing || reply.raw.destroyed) controller.abort();
+      if (reply.raw.destroyed) return controller.signal; // its `close` has been, and would never take it out
       open.set(controller, reply.request);
       reply.raw.once('close', () => {
         open.delete(controller);

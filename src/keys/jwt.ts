@@ -45,7 +45,8 @@ async function discover(issuer: string): Promise<Verify> {
   const url = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
   const answer = await fetch(url, { signal: AbortSignal.timeout(DISCOVERY_MS), redirect: 'error' });
   if (!answer.ok) throw new Error(`${url} answers ${answer.status}`);
-  const { jwks_uri: jwks } = (await answer.json()) as { jwks_uri?: string };
+  const { issuer: named, jwks_uri: jwks } = (await answer.json()) as { issuer?: string; jwks_uri?: string };
+  if (named !== issuer) throw new Error(`${url} is of ${named} (OpenID Connect Discovery §4.3)`);
   const keys = createRemoteJWKSet(new URL(jwks ?? ''), { timeoutDuration: DISCOVERY_MS });
   return async (token, settings) => {
     try {
@@ -57,7 +58,9 @@ async function discover(issuer: string): Promise<Verify> {
       });
       return payload;
     } catch (error) {
-      const isAway = error instanceof errors.JWKSTimeout || !(error instanceof errors.JOSEError);
+      // An answer of the issuer that is no set of keys is not the token's fault.
+      const code = error instanceof errors.JOSEError ? error.code : 'ERR_JOSE_GENERIC';
+      const isAway = ['ERR_JOSE_GENERIC', 'ERR_JWKS_TIMEOUT', 'ERR_JWKS_INVALID'].includes(code);
       throw isAway ? issuerAway(error) : wrongKey();
     }
   };

@@ -19,11 +19,19 @@ export function isLoopback(host: string): boolean {
 export function foreignness({ headers }: FastifyRequest): Forbidden | undefined {
   const host = headers.host ?? 'localhost';
   if (!isLoopback(host.replace(/:\d+$/, ''))) return foreignHost();
+  if (PROXIED.some((name) => headers[name] !== undefined)) return viaProxy();
   const site = headers['sec-fetch-site'];
   if (site !== undefined && site !== 'same-origin' && site !== 'none') return foreignPage();
   const { origin } = headers;
   if (origin !== undefined && origin !== `http://${host}`) return foreignPage();
   return undefined;
+}
+
+/** What a proxy says of the client for whom it asks: anybody, anywhere. One that says nothing is not noticed. */
+const PROXIED = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-real-ip'];
+
+export function viaProxy(): Forbidden {
+  return new Forbidden('via-proxy', 'Without keys no requests are answered that come through a proxy.');
 }
 
 export function foreignHost(): Forbidden {

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest, onRequestHookHandler } from 'fastify';
 import plugin from 'fastify-plugin';
 import { StartError } from '../errors.ts';
-import { type Access, noKey, type Scope, tooNarrow } from '../http/access.ts';
+import { type Access, noKey, SCOPES, type Scope, tooNarrow } from '../http/access.ts';
 import { type CheckToken, type JwtSettings, tokensOf } from './jwt.ts';
 import { Keyring } from './keyring.ts';
 import { foreignness, isLoopback, OPEN } from './open-house.ts';
@@ -73,10 +73,10 @@ export default plugin(
       if (!isLoopback(host)) {
         throw new StartError(
           `HOST=${host} can be reached from elsewhere, and there is no key yet: make one with ` +
-            '`npm run muster -- keys create --name admin --scopes keys,users:read,users:write`, or set JWT_ISSUER and JWT_AUDIENCE',
+            `\`npm run muster -- keys create --name admin --scopes ${SCOPES.join(',')}\`, or set JWT_ISSUER and JWT_AUDIENCE`,
         );
       }
-      app.log.warn('There is no key: whoever can reach this address on this machine may do everything');
+      app.log.info('There is no key: whoever can reach this address on this machine may do everything');
     });
 
     const look = setInterval(() => {

@@ -17,7 +17,7 @@ export interface NewChild {
   state: 'queued' | 'scheduled';
 }
 
-/** Inserts the next children of a task, with its priority. Those that are not let go wait for `releaseChildren`. */
+/** Inserts the next children of a task, with its priority and actor. Those that are not let go wait for `releaseChildren`. */
 export async function insertChildren(
   em: EntityManager,
   parentId: number,
@@ -27,11 +27,12 @@ export async function insertChildren(
   const columns = { kind: 'text', input: 'json', max_attempts: 'int', place: 'int', state: 'text' } as const;
   await execute(
     em,
-    `insert into tasks (kind, state, run_at, priority, input, attempt, max_attempts, losses, parent_id, place, created_at)
+    `insert into tasks (kind, state, run_at, priority, input, attempt, max_attempts, losses, parent_id, place, actor, created_at)
      select kind, state, case when state = 'queued' then ${now(dialect)} end,
-       (select priority from tasks where id = ?), input, 0, max_attempts, 0, ?, place, ${now(dialect)}
+       (select priority from tasks where id = ?), input, 0, max_attempts, 0, ?, place,
+       (select actor from tasks where id = ?), ${now(dialect)}
      from ${given(dialect, columns)} order by place`,
-    [parentId, parentId, JSON.stringify(children)],
+    [parentId, parentId, parentId, JSON.stringify(children)],
   );
 }
 

@@ -12,6 +12,7 @@ export interface Claimed {
   attempt: number;
   max_attempts: number;
   losses: number;
+  actor: string | null;
 }
 
 /** What a runner can take: `free` in all, of each kind at most so many, and of those that take no slot `waiting`. */
@@ -64,7 +65,7 @@ export async function claim(
        lease_until = ${fromNow(dialect, leaseMs)}
      where id in (${parts.join(' union all ')})
      returning id, kind, cast(input as text) as input, cast(checkpoint as text) as checkpoint, attempt, max_attempts,
-       losses, priority`,
+       losses, actor, priority`,
     [runner, ...values],
   );
   return claimed.sort((a, b) => b.priority - a.priority || a.id - b.id);

@@ -1,36 +1,70 @@
-import { mentions, type Person, redact, termsOf } from '../db/personal.ts';
-import { dialectOf } from '../db/statement.ts';
+import { mentions, type Person, redact, redactText } from '../db/personal.ts';
 import type { Tx } from '../db/tx.ts';
+import { cancelTask } from './control.ts';
+import { CANCEL, CHANGED } from './topics.ts';
 
-/** Tasks that are looked through in one transaction, and looked at in detail when they mention the person. */
-const WINDOW = 1000;
+/** Tasks that are looked through in one transaction: SQLite does nothing else meanwhile. */
+const WINDOW = 100;
 const COLUMNS = ['input', 'progress', 'checkpoint', 'result', 'error'] as const;
 
-/** Removes a person from the tasks after an id, one window of them; gives where to go on, undefined at the end. */
-export async function eraseFromTasks(tx: Tx, person: Person, after = 0): Promise<number | undefined> {
-  const dialect = dialectOf(tx.em);
-  const [last] = await tx.execute<{ id: number | null }>(
-    'select max(id) as id from (select id from tasks where id > ? order by id limit ?) as next',
+type Row = { id: number; finished_at: unknown; dedupe_key: string | null } & Record<
+  (typeof COLUMNS)[number],
+  string | null
+>;
+
+/**
+ * Removes a person from the tasks after an id, one window of them; gives where to go on, undefined at the end. A task
+ * that mentions them and has not ended is cancelled first, and its window is looked at again when it has: what it was
+ * given would else be written back. `exceptKind` is the kind that does all this, and knows them meanwhile.
+ */
+export async function eraseFromTasks(
+  tx: Tx,
+  person: Person,
+  after: number,
+  exceptKind: string,
+): Promise<number | undefined> {
+  const texts = COLUMNS.map((column) => `cast(${column} as text) as ${column}`).join(', ');
+  const rows = await tx.execute<Row & { kind: string }>(
+    `select id, kind, finished_at, dedupe_key, ${texts} from tasks where id > ? order by id limit ?`,
     [after, WINDOW],
   );
-  if (last?.id == null) return undefined;
-  const texts = COLUMNS.map((column) => `cast(${column} as text) as ${column}`).join(', ');
-  const found = COLUMNS.map((column) => mentions(dialect, column)).join(' or ');
-  const lock = dialect === 'sqlite' ? '' : 'order by id for update';
-  const rows = await tx.execute<{ id: number } & Record<(typeof COLUMNS)[number], string | null>>(
-    `select id, ${texts} from tasks where id > ? and id <= ? and (${found}) ${lock}`,
-    [after, last.id, ...COLUMNS.map(() => termsOf(person))],
+  const found = rows.filter(
+    (row) => row.kind !== exceptKind && textsOf(row).some((text) => mentions(text, person)),
   );
-  for (const row of rows) {
-    const values = COLUMNS.map((column) => {
-      const text = row[column];
-      return text === null ? null : JSON.stringify(redact(JSON.parse(text), person));
-    });
-    await tx.execute(`update tasks set ${COLUMNS.map((column) => `${column} = ?`).join(', ')} where id = ?`, [
-      ...values,
-      row.id,
-    ]);
+  const unfinished = found.filter(({ finished_at }) => finished_at === null);
+  for (const { id } of unfinished) await cancelTask(tx, id);
+  if (unfinished.length > 0) {
+    for (const topic of [CANCEL, CHANGED]) tx.ring(topic);
+    return after;
   }
-  if (rows.length > 0) tx.changed();
-  return last.id;
+  for (const row of found) await redactTask(tx, row, person);
+  return rows.at(-1)?.id;
+}
+
+async function redactTask(tx: Tx, row: Row, person: Person): Promise<void> {
+  tx.changed();
+  const values = COLUMNS.map((column) => {
+    const text = row[column];
+    return text === null ? null : JSON.stringify(redact(JSON.parse(text), person));
+  });
+  const key = row.dedupe_key === null ? null : redactText(row.dedupe_key, person);
+  const set = [...COLUMNS, 'dedupe_key'].map((column) => `${column} = ?`).join(', ');
+  await tx.execute(`update tasks set ${set} where id = ?`, [...values, key, row.id]);
+}
+
+function textsOf(row: Row): string[] {
+  return [...COLUMNS, 'dedupe_key' as const].flatMap((column) => row[column] ?? []);
+}
+
+/** The same of the schedules, of which there are a few. One whose input no longer fits its kind fires no more, and says so. */
+export async function eraseFromSchedules(tx: Tx, person: Person): Promise<undefined> {
+  const rows = await tx.execute<{ id: number; input: string }>(
+    'select id, cast(input as text) as input from schedules',
+    [],
+  );
+  for (const { id, input } of rows.filter((row) => mentions(row.input, person))) {
+    tx.changed();
+    const redacted = JSON.stringify(redact(JSON.parse(input), person));
+    await tx.execute('update schedules set input = ? where id = ?', [redacted, id]);
+  }
 }

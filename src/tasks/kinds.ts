@@ -10,6 +10,8 @@ import type { TaskProgress } from './task.entity.ts';
 export interface TaskContext<Input = unknown> {
   readonly id: number;
   readonly input: Input;
+  /** Who asked for it: for what it writes in their name. */
+  readonly actor: string | null;
   /** 1 at first; every claim raises it. */
   readonly attempt: number;
   /** What `save` kept last, perhaps by an attempt before this one. */

@@ -16,6 +16,8 @@ export interface EnqueueOptions {
   maxAttempts?: number;
   /** While a task of this kind with this key is not finished, it is given instead of a new one. */
   dedupeKey?: string;
+  /** Who asks for it. */
+  actor?: string | null;
 }
 
 type Check = (input: unknown) => Invalid | undefined;

@@ -208,6 +208,7 @@ export class Run {
 class Context implements TaskContext {
   readonly id: number;
   readonly input: unknown;
+  readonly actor: string | null;
   readonly attempt: number;
   readonly tasks: TaskQueue;
   readonly write: TaskContext['write'];
@@ -218,11 +219,12 @@ class Context implements TaskContext {
   constructor(run: Run, tasks: TaskQueue) {
     this.id = run.claimed.id;
     this.input = JSON.parse(run.claimed.input);
+    this.actor = run.claimed.actor;
     this.attempt = run.claimed.attempt;
     this.tasks = tasks;
     this.write = (work) => run.write(work);
     this.save = (work) => run.save(work);
-    this.progress = (done, total) => run.progress(done, total);
+    this.progress = (done, total, more) => run.progress(done, total, more);
     this.#run = run;
   }
 

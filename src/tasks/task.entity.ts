@@ -84,6 +84,8 @@ const TaskSchema = defineEntity({
     dedupeKey: p.text().nullable(),
     parentId: p.integer().nullable(),
     place: p.integer().nullable(),
+    /** Who asked for it; null when nobody had to say, and when the service itself did. */
+    actor: p.text().nullable(),
     createdAt: p.datetime(3),
     startedAt: p.datetime(3).nullable(),
     finishedAt: p.datetime(3).nullable(),

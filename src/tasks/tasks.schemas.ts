@@ -95,6 +95,11 @@ export const Task = {
       examples: ['nightly'],
     },
     parentId: { type: 'integer', description: 'the task that waits for this one', examples: [7] },
+    actor: {
+      type: 'string',
+      description: 'who asked for it; absent where nobody had to say, and where the service itself did',
+      examples: ['key:k3v9q0a7m2xz'],
+    },
     cancelRequestedAt: dateTime('when somebody asked for it to be cancelled', exampleTask.finishedAt),
     createdAt: dateTime('when it was enqueued', exampleTask.createdAt),
     startedAt: dateTime('when the last attempt began', exampleTask.startedAt),

@@ -16,6 +16,7 @@ export interface TaskView {
   error?: TaskError;
   dedupeKey?: string;
   parentId?: number;
+  actor?: string;
   cancelRequestedAt?: Date;
   createdAt: Date;
   startedAt?: Date;
@@ -37,6 +38,7 @@ export interface TaskRow {
   max_attempts: number;
   dedupe_key: string | null;
   parent_id: number | null;
+  actor: string | null;
   cancel_requested_at: unknown;
   created_at: unknown;
   started_at: unknown;
@@ -45,7 +47,7 @@ export interface TaskRow {
 
 const SMALL_COLUMNS =
   'id, kind, state, priority, run_at, cast(progress as text) as progress, cast(error as text) as error, attempt, ' +
-  'max_attempts, dedupe_key, parent_id, cancel_requested_at, created_at, started_at, finished_at';
+  'max_attempts, dedupe_key, parent_id, actor, cancel_requested_at, created_at, started_at, finished_at';
 /** Of a list: without what may be large. */
 export const LISTED_COLUMNS = SMALL_COLUMNS;
 export const TASK_COLUMNS = `${SMALL_COLUMNS}, cast(input as text) as input, cast(result as text) as result`;
@@ -66,6 +68,7 @@ export function taskView(row: TaskRow): TaskView {
     ...(row.error !== null && { error: JSON.parse(row.error) }),
     ...(row.dedupe_key !== null && { dedupeKey: row.dedupe_key }),
     ...(row.parent_id !== null && { parentId: row.parent_id }),
+    ...(row.actor !== null && { actor: row.actor }),
     ...(row.cancel_requested_at !== null && { cancelRequestedAt: toDate(row.cancel_requested_at) }),
     createdAt: toDate(row.created_at),
     ...(row.started_at !== null && { startedAt: toDate(row.started_at) }),

@@ -32,6 +32,7 @@ export interface Seen {
 }
 
 interface Options {
+  actor: string | null;
   onConflict: OnConflict;
   dryRun: boolean;
 }
@@ -64,10 +65,14 @@ export async function applyRows(
 
 type Done = keyof Counts | Refusal;
 
-async function writeUsers(tx: Tx, users: readonly Accepted[], { onConflict }: Options): Promise<Done[]> {
+async function writeUsers(
+  tx: Tx,
+  users: readonly Accepted[],
+  { onConflict, actor }: Options,
+): Promise<Done[]> {
   const done: Done[] = await Promise.all(
     users.map((user) =>
-      createUser(tx, user).then(
+      createUser(tx, user, actor).then(
         () => 'created' as const,
         (error) => {
           // With `fail` somebody else has just created them: another attempt will see that.
@@ -87,7 +92,7 @@ async function writeUsers(tx: Tx, users: readonly Accepted[], { onConflict }: Op
     const id = ids[n];
     return id === undefined ? [] : [{ ...one, id }]; // gone in this moment: then it stays skipped
   });
-  const merged = await mergeUsers(tx, there);
+  const merged = await mergeUsers(tx, there, { actor });
   for (const [n, { at }] of there.entries()) done[at] = merged[n] ?? 'skipped';
   return done;
 }

@@ -121,7 +121,12 @@ const imports: FastifyPluginAsyncTypebox<Options> = async (app, { mostBytes, slo
         tx,
         request,
         async () => {
-          const task = await app.tasks.enqueue(tx, 'import', { format, ...query });
+          const task = await app.tasks.enqueue(
+            tx,
+            'import',
+            { format, ...query },
+            { actor: request.access.actor },
+          );
           await giveToTask(tx, id, task.id);
           return { status: 202, headers: { location: `/tasks/${task.id}` }, body: task };
         },

@@ -70,6 +70,7 @@ async function importRows(
   const { input, signal } = context;
   const kept = input.dryRun ? undefined : (context.checkpoint as Checkpoint | undefined);
   const { format, start } = await openFormat(source);
+  const options = { ...input, actor: context.actor };
   let counts = kept?.counts ?? { created: 0, updated: 0, unchanged: 0, skipped: 0, refused: 0 };
   const seen = new SeenEmails();
   let place = kept?.place ?? start;
@@ -78,7 +79,7 @@ async function importRows(
     signal.throwIfAborted();
     const batch = rows.map((row) => judge(row, check));
     const applied = await saved(context, async (tx) => {
-      const applied = await applyRows(tx, batch, input, seen);
+      const applied = await applyRows(tx, batch, options, seen);
       await insertRefused(tx, context.id, applied.refused);
       // SQLite works in this thread. Look-ups, which have a connection of their own, need not wait for the commit, too.
       if (dialect === 'sqlite') await turn();

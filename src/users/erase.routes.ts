@@ -35,7 +35,12 @@ const erase: FastifyPluginAsyncTypebox = async (app) => {
       const [last] = await readHistory(app.reader, id, 1);
       if (last === undefined) await app.getUser(id); // a 404 unless their changes were pruned
       const task = await app.write((tx) =>
-        app.tasks.enqueue(tx, 'erase', { userId: id }, { dedupeKey: String(id) }),
+        app.tasks.enqueue(
+          tx,
+          'erase',
+          { userId: id },
+          { dedupeKey: String(id), actor: request.access.actor },
+        ),
       );
       return reply.code(202).header('location', `/tasks/${task.id}`).send(task);
     },

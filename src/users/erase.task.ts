@@ -1,15 +1,16 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import { CHANGE_COLUMNS, type ChangeRow } from '../changes/log.ts';
 import { recordChange } from '../changes/record.ts';
+import { MAX_ID } from '../db/dialect.ts';
 import type { Person } from '../db/personal.ts';
 import type { Tx } from '../db/tx.ts';
-import { NotFound } from '../errors.ts';
 import { defineTask, type TaskKind } from '../tasks/kinds.ts';
 import type { User } from './users.schemas.ts';
 import { deleteUser } from './users.ts';
 
 /**
  * A place beside the users and their log where personal values may stand. `erase` removes a person from one window of
- * it, after a key, and gives where to go on; undefined at the end.
+ * it, after a key, and gives where to go on: undefined at the end, and the same key when it has to be looked at again.
  */
 export interface Erasable {
   name: string;
@@ -17,16 +18,22 @@ export interface Erasable {
   erase(tx: Tx, person: Person, after?: any): Promise<unknown>;
 }
 
+/** Before a window is looked at again, because something has to end first. */
+const AGAIN_MS = 200;
+
+export const ERASE = 'erase';
+
 /**
- * Deletes a user and every personal value of theirs. The log is emptied of them last, because it says what to look for:
- * until then a crash can be followed by another attempt. At the end it says so itself, `user.erased`.
+ * Deletes a user and every personal value of theirs. What to look for is read before anything is deleted, and kept as
+ * the checkpoint until all is done, so that another attempt can go on after a crash. At the end the log says so itself,
+ * `user.erased`.
  */
 export function eraseOf(
   erasables: readonly Erasable[],
-  scrub: () => Promise<void>,
+  scrub: (signal: AbortSignal) => Promise<void>,
 ): TaskKind<{ userId: number }> {
   return defineTask({
-    kind: 'erase',
+    kind: ERASE,
     scope: 'users:write',
     description: 'Deletes a user, and every personal value of theirs wherever it stands.',
     input: {
@@ -36,32 +43,51 @@ export function eraseOf(
       additionalProperties: false,
       examples: [{ userId: 7 }],
     },
-    async run({ input: { userId }, write, signal }) {
-      await write((tx) => deleteUser(tx, userId)).catch((error) => {
-        if (!(error instanceof NotFound)) throw error;
-      });
-      const person = await write((tx) => findPerson(tx, userId));
+    concurrency: 1,
+    async run(context) {
+      const { input, actor, write, save, signal } = context;
+      if (input.userId > MAX_ID) return;
+      if (context.checkpoint == null) {
+        await save(async (tx) => {
+          const person = await findPerson(tx, input.userId);
+          if (person.isThere) await deleteUser(tx, input.userId, {}, actor);
+          return person;
+        });
+      }
+      const person = context.checkpoint as Person;
       for (const { erase } of erasables) {
         for (let after: unknown; ; ) {
           signal.throwIfAborted();
-          after = await write((tx) => erase(tx, person, after));
-          if (after === undefined) break;
+          const next = await write((tx) => erase(tx, person, after));
+          if (next === undefined) break;
+          if (next === after) await wait(AGAIN_MS, undefined, { signal });
+          after = next;
         }
       }
-      await write((tx) => eraseFromLog(tx, userId));
-      await scrub();
+      await save(async (tx) => {
+        await eraseFromLog(tx, input.userId, actor);
+        return { userId: input.userId, names: [], emails: [], values: [] } satisfies Person;
+      });
+      await scrub(signal);
     },
   });
 }
 
-/** All that the log knows of a person. What they are called now by somebody else is not theirs any more. */
-async function findPerson(tx: Tx, userId: number): Promise<Person> {
+/** All that their row and the log know of a person. */
+async function findPerson(tx: Tx, userId: number): Promise<Person & { isThere: boolean }> {
   const changes = await readChangesOf(tx, userId);
-  const users = changes.flatMap(({ state }) => (state === null ? [] : [JSON.parse(state) as User]));
-  const emails = [...new Set(users.map(({ email }) => email))];
+  const rows = await tx.execute<Pick<User, 'name' | 'email'> & { attributes: string }>(
+    'select name, email, cast(attributes as text) as attributes from users where id = ?',
+    [userId],
+  );
+  const users: Pick<User, 'name' | 'email' | 'attributes'>[] = [
+    ...changes.flatMap(({ state }) => (state === null ? [] : [JSON.parse(state)])),
+    ...rows.map((row) => ({ ...row, attributes: JSON.parse(row.attributes) })),
+  ];
   return {
     userId,
-    emails,
+    isThere: rows.length > 0,
+    emails: [...new Set(users.map(({ email }) => email))],
     names: [...new Set(users.map(({ name }) => name))],
     values: [...new Set(users.flatMap(({ attributes }) => textsIn(attributes)))],
   };
@@ -79,7 +105,7 @@ function textsIn(value: unknown): string[] {
 }
 
 /** The changes stay where they are, so that the order stands; what they say of the person does not. */
-async function eraseFromLog(tx: Tx, userId: number): Promise<void> {
+async function eraseFromLog(tx: Tx, userId: number, actor: string | null): Promise<void> {
   const last = (await readChangesOf(tx, userId)).at(-1);
   if (last === undefined || last.type === 'user.erased') return;
   await tx.execute(`update changes set state = null, changed_fields = '[]', actor = null where user_id = ?`, [
@@ -91,7 +117,7 @@ async function eraseFromLog(tx: Tx, userId: number): Promise<void> {
     version: last.version + 1,
     user: null,
     changedFields: [],
-    actor: null,
+    actor,
     at: new Date(),
   });
 }

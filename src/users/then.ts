@@ -19,9 +19,14 @@ export interface UserThen {
  */
 export async function findUserThen(reader: Reader, id: number, at: string): Promise<UserThen> {
   const moment = readMoment(at);
-  const change = await findLastChange(reader, id, moment);
+  let change = await findLastChange(reader, id, moment);
+  if (change === 'unchanged') {
+    const user = await unchangedSince(reader, id, moment);
+    // It may have changed between the two looks: then its first change says so.
+    change = await findLastChange(reader, id, moment);
+    if (change === 'unchanged') return user;
+  }
   if (change === 'forgotten') throw positionGone(await readExtent(reader));
-  if (change === 'unchanged') return unchangedSince(reader, id, moment);
   if (change === 'absent' || change.state === null) throw userNotFound(id);
   return { json: change.state, version: change.version };
 }

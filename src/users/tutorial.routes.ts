@@ -165,8 +165,9 @@ const tutorial: FastifyPluginAsyncTypebox = async (app) => {
         },
       },
     },
-    async () => {
-      await app.write((tx) => app.tasks.enqueue(tx, sleep, { ms: TASK_MS }));
+    async (request) => {
+      const { actor } = request.access;
+      await app.write((tx) => app.tasks.enqueue(tx, sleep, { ms: TASK_MS }, { actor }));
       return { message: 'Task started' as const };
     },
   );

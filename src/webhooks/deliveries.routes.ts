@@ -88,7 +88,7 @@ const deliveries: FastifyPluginAsyncTypebox = async (app) => {
       const { id } = request.params;
       return start(reply, async (tx) => {
         await requireWebhook(tx, id);
-        return app.tasks.enqueue(tx, TEST, { webhookId: id });
+        return app.tasks.enqueue(tx, TEST, { webhookId: id }, { actor: request.access.actor });
       });
     },
   );
