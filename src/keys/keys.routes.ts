@@ -3,6 +3,7 @@ import { needs, requireScope, SCOPES, tooNarrow } from '../http/access.ts';
 import { TAGS } from '../http/openapi.ts';
 import { invalidBody, invalidJson, invalidParameter, problems } from '../http/problems.ts';
 import { locationHeader, ref } from '../http/schemas.ts';
+import { readTime } from '../http/time.ts';
 import { createKey, expiryIsPast, keyNotFound, listKeys, revokeKey } from './keys.ts';
 
 const KeyId = {
@@ -133,9 +134,8 @@ const keys: FastifyPluginAsyncTypebox = async (app) => {
       const { name, scopes, expiresAt } = request.body;
       if (request.headers['idempotency-key'] !== undefined) throw notKept();
       for (const scope of scopes) requireScope(request, scope);
-      const key = await app.write((tx) =>
-        createKey(tx, { name, scopes, ...(expiresAt !== undefined && { expiresAt: new Date(expiresAt) }) }),
-      );
+      const expiry = expiresAt === undefined ? {} : { expiresAt: readTime(expiresAt, '#/expiresAt') };
+      const key = await app.write((tx) => createKey(tx, { name, scopes, ...expiry }));
       return reply.code(201).header('location', `/keys/${key.id}`).send(key);
     },
   );

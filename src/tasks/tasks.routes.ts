@@ -1,5 +1,4 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { Invalid } from '../errors.ts';
 import { needs } from '../http/access.ts';
 import {
   IdempotencyHeaders,
@@ -15,6 +14,7 @@ import { PreferHeaders, preferenceHeader, readWait } from '../http/prefer.ts';
 import { invalidBody, invalidJson, invalidParameter, problems } from '../http/problems.ts';
 import { locationHeader, ref } from '../http/schemas.ts';
 import { EVENT_STREAM, sendEvents, wantsEvents } from '../http/sse.ts';
+import { readTime } from '../http/time.ts';
 import {
   cancelTask,
   retryTask,
@@ -75,7 +75,7 @@ const tasks: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request, reply) => {
       const { kind, input = {}, runAt, ...options } = request.body;
-      const at = runAt === undefined ? {} : { runAt: readTime(runAt) };
+      const at = runAt === undefined ? {} : { runAt: readTime(runAt, '#/runAt') };
       const answer = await app.write((tx) =>
         onceForKey(tx, request, async () => {
           const task = await app.tasks.enqueue(tx, kind, input, { ...options, ...at });
@@ -212,18 +212,5 @@ const tasks: FastifyPluginAsyncTypebox = async (app) => {
     },
   );
 };
-
-/**
- * `format: date-time` lets leap seconds pass, which a `Date` cannot hold, and by its offset a time may lie outside of the
- * years that RFC 3339 can write. The year 0 is one before Christ, which PostgreSQL gives back as no text that is a date.
- */
-function readTime(text: string): Date {
-  const time = new Date(text);
-  const year = time.getUTCFullYear();
-  if (year >= 1 && year <= 9999) return time;
-  throw new Invalid('invalid-body', 'The body breaks the rules listed in errors.', [
-    { in: 'body', pointer: '#/runAt', detail: 'is no time that can be kept' },
-  ]);
-}
 
 export default tasks;
