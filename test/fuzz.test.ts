@@ -3,7 +3,7 @@ import { fuzz, fuzzRaw } from './fuzz/fuzz.ts';
 import { freshDatabase, onEachDatabase } from './support/databases.ts';
 
 /** A few seconds for each database; `.ci/run` sends 100,000, which `npm run fuzz` does. */
-const REQUESTS = Number(process.env.FUZZ_REQUESTS ?? 800);
+const REQUESTS = Number(process.env.FUZZ_REQUESTS ?? 500);
 const SEED = Number(process.env.FUZZ_SEED ?? Math.floor(Math.random() * 2 ** 31));
 
 onEachDatabase(`requests made of the API document, seed ${SEED}`, async (t, dialect) => {

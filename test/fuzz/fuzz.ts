@@ -14,6 +14,8 @@ export interface Databases {
 
 /** Chains that share a service: starting one costs as much as many requests, and a table of thousands slows the lists. */
 const CHAINS = 150;
+/** Requests in a chain, more or less. */
+const CHAIN = 11;
 const SHRINKING_MS = 120_000;
 
 export interface Result {
@@ -33,7 +35,7 @@ export async function fuzz(
   const begun = performance.now();
   const result: Result = { requests: 0, ms: 0, statuses: new Map() };
   for (let at = 0; result.requests < requests && result.failure === undefined; at++) {
-    await runWorld(databases, chains, seed + at, result);
+    await runWorld(databases, chains, seed + at, result, Math.min(CHAINS, Math.ceil(requests / CHAIN)));
     progress?.(result.requests);
   }
   result.ms = performance.now() - begun;
@@ -45,6 +47,7 @@ async function runWorld(
   chains: fc.Arbitrary<Step[]>,
   seed: number,
   result: Result,
+  most: number,
 ): Promise<void> {
   const document = await readDocument();
   let current: { world: World; url: string } | undefined;
@@ -77,9 +80,10 @@ async function runWorld(
   };
   const checked = await fc.check(fc.asyncProperty(chains, run), {
     seed,
-    numRuns: CHAINS,
+    numRuns: most,
     interruptAfterTimeLimit: SHRINKING_MS,
     markInterruptAsFailure: false,
+    endOnFailure: process.env.FUZZ_SHRINK === 'no',
   });
   if (shown !== undefined || checked.failed) {
     const { sent, message } = shown ?? { sent: [], message: String(checked.errorInstance) };

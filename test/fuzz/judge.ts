@@ -107,9 +107,10 @@ export class Judge {
   #headers(verdict: Verdict, operation: Operation, { headers }: Sent, say: Say): void {
     for (const { name } of operation.parameters.filter((one) => one.in === 'header')) {
       const lower = name.toLowerCase();
-      const given = headers.filter(([one]) => one === lower);
-      if (given.length > 1) say('unclear', `${name} is given twice`);
-      const value = given[0]?.[1].replace(/^[ \t]+|[ \t]+$/g, '');
+      const given = headers
+        .filter(([one]) => one === lower)
+        .map(([, one]) => one.replace(/^[ \t]+|[ \t]+$/g, ''));
+      const value = given.length === 0 ? undefined : given.join(', '); // RFC 9110 §5.2
       if (value === undefined) continue;
       verdict.headers[lower] = value;
       this.#parameter(operation, 'header', name, value, {}, say);
@@ -204,7 +205,7 @@ type BearerOf = (value: string) => 'own' | 'given' | 'none';
 type Say = (valid: 'no' | 'unclear', reason: string) => void;
 
 function split(target: string): [string, string] {
-  const own = target.replace(/^https?:\/\/[^/?#]*/i, '');
+  const own = target.replace(/^https?:\/\/[^/?#]+/i, '');
   const [path = ''] = own.split(/[?#]/, 1);
   return [path, own[path.length] === '?' ? (own.slice(path.length + 1).split('#', 1)[0] ?? '') : ''];
 }

@@ -98,11 +98,12 @@ export class Memory {
       step.target === undefined
         ? path + (query.length > 0 ? `?${query.join('&')}` : '')
         : latin1(step.target);
-    const headers = step.headers.map(([name, value]): [string, string] => {
+    const given = step.headers.map(([name, value]): [string, string] => {
       const lower = name.toLowerCase();
-      const sent = harmless(lower, this.#textOf(value, lower));
-      return [lower, step.wire ? sent : sent.trim()]; // as the parser would, which `inject` goes round
+      return [lower, harmless(lower, this.#textOf(value, lower))];
     });
+    // `inject` takes one of a name, and the value as the parser would give it.
+    const headers = step.wire ? given : [...new Map(given.map(([name, value]) => [name, value.trim()]))];
     const body = step.body && this.#bodyOf(step.body);
     const has = (name: string) => headers.some(([one]) => one === name);
     if (step.body && !has('content-type')) headers.push(['content-type', step.body.mediaType]);
