@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { readDocument } from './document.ts';
 import type { Sent } from './memory.ts';
 import { sendRaw } from './raw.ts';
-import { chainsOf, type Step } from './steps.ts';
+import { type Chain, chainsOf } from './steps.ts';
 import { Failure, World } from './world.ts';
 
 export interface Databases {
@@ -44,7 +44,7 @@ export async function fuzz(
 
 async function runWorld(
   databases: Databases,
-  chains: fc.Arbitrary<Step[]>,
+  chains: fc.Arbitrary<Chain>,
   seed: number,
   result: Result,
   most: number,
@@ -59,7 +59,7 @@ async function runWorld(
     await databases.drop(url);
   };
   let shown: { sent: Sent[]; message: string } | undefined;
-  const run = async (steps: Step[]) => {
+  const run = async ({ steps, atOnce }: Chain) => {
     if (current === undefined) {
       const url = await databases.fresh();
       current = { url, world: await World.open(document, url) };
@@ -69,10 +69,11 @@ async function runWorld(
     const before = world.requests;
     const sent: Sent[] = [];
     try {
-      for (const step of steps) sent.push(await world.take(step));
+      if (atOnce) await world.takeAtOnce(steps);
+      else for (const step of steps) sent.push(await world.take(step));
       if (shown === undefined) result.requests += world.requests - before;
     } catch (error) {
-      if (error instanceof Failure) sent.push(error.sent);
+      if (error instanceof Failure) sent.push(...error.sent);
       shown = { sent, message: error instanceof Error ? error.message : String(error) };
       await close(); // what it holds cannot be trusted any more: a smaller chain is tried on a fresh one
       throw error;
@@ -87,10 +88,10 @@ async function runWorld(
   });
   if (shown !== undefined || checked.failed) {
     const { sent, message } = shown ?? { sent: [], message: String(checked.errorInstance) };
-    result.failure = `${message}\n\nFUZZ_SEED=${seed} FUZZ_REQUESTS=1 sends it again:\n${sent.map(asCurl).join('\n')}`;
+    result.failure = `${message}\n\nFUZZ_SEED=${seed} FUZZ_REQUESTS=${most * CHAIN} sends it again:\n${sent.map(asCurl).join('\n')}`;
   } else {
     await current?.world.finish().catch((error: Error) => {
-      result.failure = `${error.message}, after all of FUZZ_SEED=${seed} FUZZ_REQUESTS=1`;
+      result.failure = `${error.message}, after all of FUZZ_SEED=${seed} FUZZ_REQUESTS=${most * CHAIN}`;
     });
   }
   for (const [status, count] of current?.world.statuses ?? []) {

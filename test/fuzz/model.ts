@@ -3,7 +3,7 @@ import { emailKey } from '../../src/users/keys.ts';
 import type { User } from '../../src/users/users.schemas.ts';
 import type { Change } from '../support/log.ts';
 import type { Verdict } from './judge.ts';
-import type { Answer } from './memory.ts';
+import type { Answer, Sent } from './memory.ts';
 import { includesTag, merge, tagsOf } from './rfc.ts';
 
 interface Kept {
@@ -12,6 +12,13 @@ interface Kept {
   body: unknown;
   /** How many had been erased by then: an erasure may empty a stored answer. */
   erased: number;
+}
+
+/** A request that was answered. */
+export interface Done {
+  sent: Sent;
+  verdict: Verdict;
+  answer: Answer;
 }
 
 /** What of a change depends on the request alone. */
@@ -78,12 +85,68 @@ export class Model {
     throw new Error(`the log says ${JSON.stringify(seen)}\n  not ${JSON.stringify(expected)}`);
   }
 
+  /**
+   * Follows the log by what came of requests that were sent at once.
+   * @throws {Error} unless each accepted write is in the log, once, and no other
+   */
+  applyAll(all: readonly Done[], changes: readonly Change[]): void {
+    const accepted = all.filter(
+      ({ verdict, answer }) =>
+        answer.status < 300 &&
+        verdict.operation?.method !== 'GET' &&
+        answer.headers['idempotent-replayed'] === undefined,
+    );
+    const seen = changes.filter((one) => !this.#isErasure(one));
+    const rest = new Set(seen.map(withoutTimes));
+    const present = new Map(this.users);
+    const uncertain = new Set(this.mayErase); // of whom the erasure may have been the one that deleted them
+    for (const change of changes) this.#follow(change);
+    for (const { verdict, answer } of accepted) {
+      const body = answer.text === '' ? undefined : JSON.parse(answer.text);
+      this.#keep(verdict, answer, body, false);
+      const id = Number(verdict.path.id);
+      if (uncertain.has(id)) continue;
+      if (verdict.operation?.id === 'updateUser') {
+        // It stands in the log as it was answered, unless it changed nothing.
+        const { version, name, email, attributes } = body as User;
+        const one = [...rest].find((change) => change.userId === id && change.version === version);
+        if (one === undefined && present.get(id)?.version === undefined)
+          throw new Error(`no change of user ${id}`);
+        if (one !== undefined && one.type !== 'user.updated') throw new Error(`user ${id} was not updated`);
+        if (one !== undefined && !isDeepStrictEqual(one.user, { name, email, attributes }))
+          throw new Error(`not ${answer.text}`);
+        continue;
+      }
+      const creates = (verdict.operation?.id ?? '') in CREATES;
+      if (!creates && verdict.operation?.id !== 'deleteUser') continue;
+      const { name, email, attributes = {} } = (verdict.body ?? {}) as User;
+      const user = creates ? { name, email, attributes } : null;
+      const one = [...rest].find((change) =>
+        creates
+          ? isDeepStrictEqual(change.user, user) && change.version === 1
+          : change.userId === id && change.user === null,
+      );
+      if (one === undefined) throw new Error(`${verdict.operation?.id} was accepted, and is not in the log`);
+      rest.delete(one);
+    }
+    if (this.hasForeignTasks || uncertain.size > 0) return;
+    const updated = new Set(
+      accepted
+        .filter(({ verdict }) => verdict.operation?.id === 'updateUser')
+        .map(({ verdict }) => Number(verdict.path.id)),
+    );
+    const strange = [...rest].filter(({ type, userId }) => type !== 'user.updated' || !updated.has(userId));
+    if (strange.length > 0) throw new Error(`nobody asked for ${JSON.stringify(strange)}`);
+  }
+
   #follow(change: Change): void {
     const { userId, user } = change;
     const before = this.users.get(userId);
     if (before !== undefined) this.owners.delete(emailKey(before.email));
     if (user === null) this.users.delete(userId);
     else {
+      const owner = this.owners.get(emailKey(user.email));
+      if (owner !== undefined && owner !== userId) throw new Error(`${owner} and ${userId} have one email`);
       this.users.set(userId, user);
       this.owners.set(emailKey(user.email), userId);
     }

@@ -1,7 +1,7 @@
 import fc, { type Arbitrary } from 'fast-check';
 import { type Document, type Operation, operationsOf, type Parameter, type Schema } from './document.ts';
 import { type Edit, edits } from './edits.ts';
-import { CONTENT_TYPES, HEADER_VALUES, HEADERS, METHODS, PATH_PARTS, PATHS } from './nasty.ts';
+import { CONTENT_TYPES, HEADER_VALUES, HEADERS, METHODS, PATH_PARTS, PATHS } from './nasty-http.ts';
 import { anyJson, Values } from './values.ts';
 
 /** A text, or something that an earlier answer of the chain has given: the `pick`-th of that kind, else the text. */
@@ -37,15 +37,24 @@ export interface Body {
 export const SPELLINGS = ['plain', 'plain', 'plain', 'all', 'plus'] as const;
 export type Spelling = (typeof SPELLINGS)[number];
 
+export interface Chain {
+  steps: Step[];
+  /** All together, as from many clients: they share transactions, and one that fails must not take others with it. */
+  atOnce: boolean;
+}
+
 /** Chains of requests that the document allows, nearly allows, or does not. */
-export function chainsOf(document: Document): Arbitrary<Step[]> {
+export function chainsOf(document: Document): Arbitrary<Chain> {
   const values = new Values(document);
   const operations = operationsOf(document);
   const weighted = operations.map((operation) => ({
     arbitrary: stepOf(values, operation),
     weight: weightOf(operation),
   }));
-  return fc.array(fc.oneof(...weighted), { minLength: 1, maxLength: 24, size: 'max' });
+  return fc.record({
+    steps: fc.array(fc.oneof(...weighted), { minLength: 1, maxLength: 24, size: 'max' }),
+    atOnce: fc.nat(4).map((one) => one === 0),
+  });
 }
 
 /** What writes what it is sent, and what names one thing, more often than what only sets a task going. */

@@ -10,7 +10,7 @@ import { type Change, fold } from '../support/log.ts';
 import type { Document } from './document.ts';
 import { Judge, type Verdict } from './judge.ts';
 import { type Answer, Memory, type Sent } from './memory.ts';
-import { Model } from './model.ts';
+import { type Done, Model } from './model.ts';
 import type { Target } from './raw.ts';
 import { checkReading } from './readings.ts';
 import type { Step } from './steps.ts';
@@ -82,17 +82,52 @@ export class World {
     const verdict = this.#judge.judge(sent, (value) => this.#bearerOf(value));
     if (this.#model.mayErase.size > 0) this.#model.apply(NOTHING, NO_ANSWER, await this.#newChanges());
     const predicted = this.#model.predict(verdict);
-    const answer = await this.#send(sent);
-    this.statuses.set(answer.status, (this.statuses.get(answer.status) ?? 0) + 1);
+    let answer: Answer | undefined;
     try {
-      this.#checkAnswer(sent, verdict, predicted, answer);
+      answer = await this.#send(sent);
+      this.#checkAnswer(sent, verdict, answer);
+      if (predicted !== undefined && !predicted.includes(answer.status))
+        throw new Error(`not ${predicted.join(' or ')}`);
+      if (isReading(verdict, sent, answer)) checkReading(this.#model, verdict, answer);
       await this.#checkEffects(sent, verdict, answer);
     } catch (error) {
-      const about = `the judge says ${verdict.valid} (${verdict.reason}), the answer was ${answer.status} ${answer.text.slice(0, 500)}`;
-      throw new Failure(sent, `${error instanceof Error ? error.message : error}\n  ${about}`);
+      throw new Failure([sent], error, verdict, answer);
     }
     this.memory.learn(sent, answer);
     return sent;
+  }
+
+  /**
+   * Sends all of them in the same turn. In which order they are done nobody knows; but what was accepted must have been
+   * done once, and what was refused not at all.
+   * @throws {Error}
+   */
+  async takeAtOnce(steps: readonly Step[]): Promise<void> {
+    const sent = steps
+      .filter((one) => one.target === undefined)
+      .map((one) => this.memory.resolve({ ...one, wire: false }));
+    const clean = sent.filter(
+      ({ target }) => /^\/[\w%.~/-]+(?:\?[\w%.~+&=!'()*-]*)?$/.test(target) && !/\/\.|%2e/i.test(target),
+    );
+    const verdicts = clean.map((one) => this.#judge.judge(one, (value) => this.#bearerOf(value)));
+    try {
+      const answers = await Promise.all(clean.map((one) => this.#send(one)));
+      const done = clean.map(
+        (one, at): Done => ({
+          sent: one,
+          verdict: verdicts[at] ?? NOTHING,
+          answer: answers[at] ?? NO_ANSWER,
+        }),
+      );
+      for (const { sent: one, verdict, answer } of done) this.#checkAnswer(one, verdict, answer);
+      for (const { verdict, answer } of done)
+        if (answer.status < 300) await this.#expectTasks(verdict, answer);
+      this.#model.applyAll(done, await this.#newChanges());
+      for (const id of new Set(verdicts.map(({ path }) => Number(path.id))))
+        if (Number.isSafeInteger(id)) await this.#checkUser(id);
+    } catch (error) {
+      throw new Failure(clean, error);
+    }
   }
 
   async #send(sent: Sent): Promise<Answer> {
@@ -122,16 +157,13 @@ export class World {
     return /^bearer +mk_[0-9a-z]{12}_/i.test(value.trim()) ? 'given' : 'none';
   }
 
-  #checkAnswer(sent: Sent, verdict: Verdict, predicted: readonly number[] | undefined, answer: Answer): void {
+  #checkAnswer(sent: Sent, verdict: Verdict, answer: Answer): void {
     const { status, headers, text } = answer;
+    this.statuses.set(status, (this.statuses.get(status) ?? 0) + 1);
     if (status >= 500) throw new Error(`an answer of ${status}`);
     if (this.#errors.length > 0) throw new Error(`an error was logged: ${this.#errors.join()}`);
     this.#check({ method: sent.method, url: sent.target, statusCode: status, headers, body: text });
     if (verdict.valid === 'no' && status < 400) throw new Error('what must be refused was accepted');
-    if (predicted !== undefined && !predicted.includes(status))
-      throw new Error(`not ${predicted.join(' or ')}`);
-    if (status < 300 && verdict.operation?.method === 'GET' && sent.method !== 'HEAD')
-      checkReading(this.#model, verdict, answer);
   }
 
   async #checkEffects(sent: Sent, verdict: Verdict, answer: Answer): Promise<void> {
@@ -246,11 +278,18 @@ export class World {
 }
 
 export class Failure extends Error {
-  readonly sent: Sent;
-  constructor(sent: Sent, message: string) {
-    super(message);
+  readonly sent: Sent[];
+
+  constructor(sent: Sent[], error: unknown, verdict?: Verdict, answer?: Answer) {
+    const judged = verdict && `\n  the judge says ${verdict.valid} (${verdict.reason})`;
+    const answered = answer && `, the answer was ${answer.status} ${answer.text.slice(0, 500)}`;
+    super(`${error instanceof Error ? error.message : error}${judged ?? ''}${answered ?? ''}`);
     this.sent = sent;
   }
+}
+
+function isReading({ operation }: Verdict, { method }: Sent, { status }: Answer): boolean {
+  return status < 300 && operation?.method === 'GET' && method !== 'HEAD';
 }
 
 const NOTHING: Verdict = {
