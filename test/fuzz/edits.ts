@@ -6,7 +6,7 @@ import { anyJson } from './values.ts';
 export type Edit =
   | {
       on: 'value';
-      how: 'replace' | 'remove' | 'add' | 'wrap' | 'rename';
+      how: 'replace' | 'retype' | 'remove' | 'add' | 'wrap' | 'rename';
       at: number;
       value: unknown;
       name: string;
@@ -20,7 +20,7 @@ export type Edit =
 
 const valueEdit: Arbitrary<Edit> = fc.record({
   on: fc.constant('value'),
-  how: fc.constantFrom('replace', 'replace', 'remove', 'add', 'wrap', 'rename'),
+  how: fc.constantFrom('replace', 'retype', 'retype', 'remove', 'add', 'wrap', 'rename'),
   at: fc.nat(1000),
   value: anyJson,
   name: fc.constantFrom('extra', 'id', 'version', '__proto__', 'constructor', '', ...STRINGS.slice(0, 12)),
@@ -68,6 +68,7 @@ function editValue(value: unknown, edit: Edit & { on: 'value' }): unknown {
   const put = (key: string, one: unknown) =>
     Object.defineProperty(holder, key, { value: one, enumerable: true, writable: true, configurable: true });
   if (edit.how === 'replace') put(name, edit.value);
+  else if (edit.how === 'retype') put(name, retyped(present));
   else if (edit.how === 'wrap') put(name, [present]);
   else if (Array.isArray(holder)) holder.splice(Number(name), edit.how === 'remove' ? 1 : 0);
   else if (edit.how === 'add') put(edit.name, edit.value);
@@ -76,6 +77,13 @@ function editValue(value: unknown, edit: Edit & { on: 'value' }): unknown {
     if (edit.how === 'rename') put(name.toUpperCase(), present);
   }
   return copy;
+}
+
+/** Almost the same: what a lenient service would take for it, and keep as something else. */
+function retyped(value: unknown): unknown {
+  if (typeof value === 'string') return value.length % 2 === 0 ? value.length : true;
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value);
+  return value === null ? '' : JSON.stringify(value);
 }
 
 function editText(bytes: Buffer, { how, at, text }: Edit & { on: 'text' }): Buffer {

@@ -197,7 +197,7 @@ function mutations(operation: Operation): Arbitrary<Changes>[] {
   }));
   const edited = edits.map((changes): Changes => ({ edits: changes }));
   return [
-    ...(operation.bodies.length > 0 ? [edited, edited, broken] : [broken]),
+    ...(operation.bodies.length > 0 ? [edited, edited, edited, edited, broken] : [broken]),
     fc.record({ wire, target: fc.constantFrom(...PATHS) }),
     fc.record({
       wire,
