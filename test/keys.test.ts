@@ -4,7 +4,7 @@ import t from 'tap';
 import type { Scope } from '../src/http/access.ts';
 import { SCOPES } from '../src/http/access.ts';
 import { createKey } from '../src/keys/keys.ts';
-import { startApp, type TestApp } from './support/app.ts';
+import { pointers, startApp, type TestApp } from './support/app.ts';
 import { emptyDatabase, onEachDatabase } from './support/databases.ts';
 import { Follower } from './support/follow.ts';
 import { wholeLog } from './support/log.ts';
@@ -123,6 +123,17 @@ onEachDatabase(
     t.equal((await request('GET', '/users')).status, 401, 'and the service is not open again');
   },
 );
+
+onEachDatabase('a key is given no expiry that cannot be kept', async (t, dialect) => {
+  const muster = await startApp(t, dialect);
+  for (const expiresAt of ['9999-12-31T23:59:59-23:59', '2099-12-31T23:59:60Z', '2001-01-01T00:00:00Z']) {
+    const json = { name: 'test', scopes: ['keys'], expiresAt };
+    const answer = await muster.request('POST', '/keys', { json });
+    t.strictSame([answer.status, ...pointers(answer)], [422, '#/expiresAt'], expiresAt);
+  }
+  const json = { name: 'test', scopes: ['keys'], expiresAt: '9999-12-31T23:59:59.999Z' };
+  t.match((await muster.request('POST', '/keys', { json })).json(), { expiresAt: json.expiresAt });
+});
 
 onEachDatabase('the log says whose key it was', async (t, dialect) => {
   const muster = await startApp(t, dialect);

@@ -60,10 +60,11 @@ t.test('whoever reads the log may go first', async (t) => {
 t.test('a port that is taken, or an address that is not ours, stops the start with one line', async (t) => {
   const { base } = await startService(t, { DATABASE_URL: await emptyDatabase(t, 'sqlite') });
   const env = { DATABASE_URL: await emptyDatabase(t, 'sqlite') };
+  const issuer = { JWT_ISSUER: 'https://issuer.example', JWT_AUDIENCE: 'muster' };
   const wrongs: Record<string, string>[] = [
     { PORT: new URL(base).port },
-    { HOST: '192.0.2.1' },
-    { HOST: 'no.such.host.invalid' },
+    { HOST: '192.0.2.1', ...issuer },
+    { HOST: 'no.such.host.invalid', ...issuer },
   ];
   for (const wrong of wrongs) {
     const { code, output } = await failService(t, { ...env, LOG_LEVEL: 'warn', ...wrong });

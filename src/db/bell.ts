@@ -113,10 +113,12 @@ export class Bell {
     this.#retry = setTimeout(() => this.#connect(), RECONNECT_MS);
   }
 
-  #send(): void {
-    this.#timer = undefined;
+  /** One NOTIFY at a time: pg gives up queueing them. What is rung meanwhile goes with the next. */
+  async #send(): Promise<void> {
     const payload = [this.#id, ...this.#pending].join(' ');
     this.#pending.clear();
-    this.#client?.query('select pg_notify($1, $2)', [CHANNEL, payload]).catch(() => {});
+    await this.#client?.query('select pg_notify($1, $2)', [CHANNEL, payload]).catch(() => {});
+    const hasMore = this.#open && this.#pending.size > 0;
+    this.#timer = hasMore ? setTimeout(() => this.#send(), GATHER_MS) : undefined;
   }
 }

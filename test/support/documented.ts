@@ -162,12 +162,12 @@ function checkEvents(schemas: Schemas, stream: string): void {
   }
 }
 
-interface Schemas {
+export interface Schemas {
   /** @throws {Error} when `value` does not fit the schema at that place of the document */
   check(pointer: readonly string[], value: unknown, what: string): void;
 }
 
-function schemasOf(document: OpenAPIV3_1.Document): Schemas {
+export function schemasOf(document: OpenAPIV3_1.Document): Schemas {
   const ajv = new Ajv2020({ strict: false, allErrors: true, validateFormats: true });
   addFormats.default(ajv);
   ajv.addFormat('idn-email', isEmail); // ajv-formats has none; the service's own is what the document means

@@ -1,0 +1,130 @@
+import fc from 'fast-check';
+import { readDocument } from './document.ts';
+import type { Sent } from './memory.ts';
+import { sendRaw } from './raw.ts';
+import { type Chain, chainsOf } from './steps.ts';
+import { Failure, World } from './world.ts';
+
+export interface Databases {
+  /** The URL of a fresh, migrated database. */
+  fresh(): Promise<string>;
+  /** Called when nothing uses it any more. */
+  drop(url: string): Promise<void>;
+}
+
+/** Chains that share a service: starting one costs as much as many requests, and a table of thousands slows the lists. */
+const CHAINS = 150;
+/** Requests in a chain, more or less. */
+const CHAIN = 11;
+const SHRINKING_MS = 120_000;
+
+export interface Result {
+  requests: number;
+  ms: number;
+  /** What failed, as text for people; undefined: nothing. */
+  failure?: string;
+  statuses: Map<number, number>;
+}
+
+/** Sends at least so many requests. Each world has a seed of its own, made of `seed` and its number. */
+export async function fuzz(
+  databases: Databases,
+  { requests, seed, progress }: { requests: number; seed: number; progress?: (done: number) => void },
+): Promise<Result> {
+  const chains = chainsOf(await readDocument());
+  const begun = performance.now();
+  const result: Result = { requests: 0, ms: 0, statuses: new Map() };
+  for (let at = 0; result.requests < requests && result.failure === undefined; at++) {
+    await runWorld(databases, chains, seed + at, result, Math.min(CHAINS, Math.ceil(requests / CHAIN)));
+    progress?.(result.requests);
+  }
+  result.ms = performance.now() - begun;
+  return result;
+}
+
+async function runWorld(
+  databases: Databases,
+  chains: fc.Arbitrary<Chain>,
+  seed: number,
+  result: Result,
+  most: number,
+): Promise<void> {
+  const document = await readDocument();
+  let current: { world: World; url: string } | undefined;
+  const close = async () => {
+    if (current === undefined) return;
+    const { world, url } = current;
+    current = undefined;
+    await world.close();
+    await databases.drop(url);
+  };
+  let shown: { sent: Sent[]; message: string } | undefined;
+  const run = async ({ steps, atOnce }: Chain) => {
+    if (current === undefined) {
+      const url = await databases.fresh();
+      current = { url, world: await World.open(document, url) };
+    }
+    const { world } = current;
+    world.memory = world.newMemory();
+    const before = world.requests;
+    const sent: Sent[] = [];
+    try {
+      if (atOnce) await world.takeAtOnce(steps);
+      else for (const step of steps) sent.push(await world.take(step));
+      if (shown === undefined) result.requests += world.requests - before;
+    } catch (error) {
+      if (error instanceof Failure) sent.push(...error.sent);
+      shown = { sent, message: error instanceof Error ? error.message : String(error) };
+      await close(); // what it holds cannot be trusted any more: a smaller chain is tried on a fresh one
+      throw error;
+    }
+  };
+  const checked = await fc.check(fc.asyncProperty(chains, run), {
+    seed,
+    numRuns: most,
+    interruptAfterTimeLimit: SHRINKING_MS,
+    markInterruptAsFailure: false,
+    endOnFailure: process.env.FUZZ_SHRINK === 'no',
+  });
+  if (shown !== undefined || checked.failed) {
+    const { sent, message } = shown ?? { sent: [], message: String(checked.errorInstance) };
+    result.failure = `${message}\n\nFUZZ_SEED=${seed} FUZZ_REQUESTS=${most * CHAIN} sends it again:\n${sent.map(asCurl).join('\n')}`;
+  } else {
+    await current?.world.finish().catch((error: Error) => {
+      result.failure = `${error.message}, after all of FUZZ_SEED=${seed} FUZZ_REQUESTS=${most * CHAIN}`;
+    });
+  }
+  for (const [status, count] of current?.world.statuses ?? []) {
+    result.statuses.set(status, (result.statuses.get(status) ?? 0) + count);
+  }
+  await close();
+}
+
+/** Broken HTTP over sockets. @throws {Error} */
+export async function fuzzRaw(
+  databases: Databases,
+  options: { seed: number; runs: number },
+): Promise<number> {
+  const url = await databases.fresh();
+  const world = await World.open(await readDocument(), url);
+  try {
+    return await sendRaw(world.rawTarget(), options);
+  } finally {
+    await world.close();
+    await databases.drop(url);
+  }
+}
+
+/** To be read, and with luck to be run. */
+function asCurl({ method, target, headers, body, step }: Sent): string {
+  const quote = (text: string) => `$'${text.replace(/[^\x20-\x26\x28-\x5b\x5d-\x7e]/g, inHex)}'`;
+  const shown = headers
+    .filter(([name]) => name !== 'authorization' || step.headers.some(([one]) => one === 'authorization'))
+    .map(([name, value]) => ` -H ${quote(`${name}: ${value}`)}`);
+  const data = body === undefined ? '' : ` --data-binary ${quote(body.toString('latin1').slice(0, 3000))}`;
+  return `curl -X ${method} ${quote(`$BASE${target}`)}${shown.join('')}${data}`;
+}
+
+function inHex(character: string): string {
+  return `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`;
+}

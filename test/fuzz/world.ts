@@ -1,0 +1,312 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { FastifyInstance, InjectOptions } from 'fastify';
+import { buildApp } from '../../src/app.ts';
+import { loadConfig } from '../../src/config.ts';
+import { SCOPES } from '../../src/http/access.ts';
+import { createKey } from '../../src/keys/keys.ts';
+import type { User } from '../../src/users/users.schemas.ts';
+import { createDocumentCheck, schemasOf } from '../support/documented.ts';
+import { type Change, fold } from '../support/log.ts';
+import type { Document } from './document.ts';
+import { Judge, type Verdict } from './judge.ts';
+import { type Answer, Memory, type Sent } from './memory.ts';
+import { type Done, Model } from './model.ts';
+import type { Target } from './raw.ts';
+import { checkReading } from './readings.ts';
+import type { Step } from './steps.ts';
+import { Wire } from './wire.ts';
+
+/** Tasks that change no user. */
+const HARMLESS = ['sleep', 'gather', 'prune'];
+const SETTLED_MS = 5000;
+/** Users of earlier chains that a new one knows. */
+const KNOWN = 5;
+
+/** A service of its own on a fresh database, the model of what it must hold, and all that is asked of each answer. */
+export class World {
+  readonly #app: FastifyInstance;
+  readonly #errors: string[];
+  readonly #judge: Judge;
+  readonly #check: ReturnType<typeof createDocumentCheck>;
+  readonly #model = new Model();
+  readonly #wire: Wire;
+  readonly #bearer: string;
+  readonly #port: number;
+  /** Requests that were sent to be looked at. */
+  requests = 0;
+  /** How often each status was answered. */
+  readonly statuses = new Map<number, number>();
+  memory: Memory;
+
+  private constructor(app: FastifyInstance, errors: string[], document: Document, key: string, port: number) {
+    this.#app = app;
+    this.#errors = errors;
+    this.#check = createDocumentCheck(document as never);
+    this.#judge = new Judge(document, schemasOf(document as never));
+    this.#wire = new Wire(port);
+    this.#bearer = `Bearer ${key}`;
+    this.#port = port;
+    this.memory = this.newMemory();
+  }
+
+  static async open(document: Document, databaseUrl: string): Promise<World> {
+    const errors: string[] = [];
+    const stream = {
+      write(line: string) {
+        const { level, task, err }: { level: number; task?: number; err?: { code?: string } } =
+          JSON.parse(line);
+        // A task that was made to fail says so; that it was no accident its code tells.
+        if (level >= 50 && (task === undefined || err?.code === undefined)) errors.push(line);
+      },
+    };
+    // A task that sleeps for a day must not keep those after it waiting.
+    const config = { ...loadConfig({}), databaseUrl, logLevel: 'warn' as const, taskConcurrency: 10_000 };
+    const app = await buildApp(config, stream);
+    // Before it is ready: it remembers for a while that there is no key, and would let everybody in.
+    const { key } = await app.write((tx) => createKey(tx, { name: 'fuzz', scopes: SCOPES }));
+    await app.listen({ host: '127.0.0.1', port: 0 });
+    const address = app.server.address();
+    if (address === null || typeof address === 'string') throw new Error('no port');
+    return new World(app, errors, document, key, address.port);
+  }
+
+  newMemory(): Memory {
+    const memory = new Memory(this.#bearer, this.#bearer.split('_')[1] ?? '');
+    for (const user of [...this.#model.users.values()].slice(-KNOWN)) memory.learnUser(user);
+    return memory;
+  }
+
+  /** @throws {Error} when an answer, or what came of it, is not as it must be */
+  async take(step: Step): Promise<Sent> {
+    const sent = this.memory.resolve(step);
+    const verdict = this.#judge.judge(sent, (value) => this.#bearerOf(value));
+    if (this.#model.mayErase.size > 0) this.#model.apply(NOTHING, NO_ANSWER, await this.#newChanges());
+    const predicted = this.#model.predict(verdict);
+    let answer: Answer | undefined;
+    try {
+      answer = await this.#send(sent);
+      this.#checkAnswer(sent, verdict, answer);
+      if (predicted !== undefined && !predicted.includes(answer.status))
+        throw new Error(`not ${predicted.join(' or ')}`);
+      if (isReading(verdict, sent, answer)) checkReading(this.#model, verdict, answer);
+      await this.#checkEffects(sent, verdict, answer);
+    } catch (error) {
+      throw new Failure([sent], error, verdict, answer);
+    }
+    this.memory.learn(sent, answer);
+    return sent;
+  }
+
+  /**
+   * Sends all of them in the same turn. In which order they are done nobody knows; but what was accepted must have been
+   * done once, and what was refused not at all.
+   * @throws {Error}
+   */
+  async takeAtOnce(steps: readonly Step[]): Promise<void> {
+    const sent = steps
+      .filter((one) => one.target === undefined)
+      .map((one) => this.memory.resolve({ ...one, wire: false }));
+    const clean = sent.filter(
+      ({ target }) => /^\/[\w%.~/-]+(?:\?[\w%.~+&=!'()*-]*)?$/.test(target) && !/\/\.|%2e/i.test(target),
+    );
+    const verdicts = clean.map((one) => this.#judge.judge(one, (value) => this.#bearerOf(value)));
+    try {
+      const answers = await Promise.all(clean.map((one) => this.#send(one)));
+      const done = clean.map(
+        (one, at): Done => ({
+          sent: one,
+          verdict: verdicts[at] ?? NOTHING,
+          answer: answers[at] ?? NO_ANSWER,
+        }),
+      );
+      for (const { sent: one, verdict, answer } of done) this.#checkAnswer(one, verdict, answer);
+      for (const { verdict, answer } of done)
+        if (answer.status < 300) await this.#expectTasks(verdict, answer);
+      this.#model.applyAll(done, await this.#newChanges());
+      for (const id of new Set(verdicts.map(({ path }) => Number(path.id))))
+        if (Number.isSafeInteger(id)) await this.#checkUser(id);
+    } catch (error) {
+      throw new Failure(clean, error);
+    }
+  }
+
+  async #send(sent: Sent): Promise<Answer> {
+    this.requests++;
+    if (sent.step.wire) return this.#wire.exchange(sent);
+    const { method, target, headers, body } = sent;
+    return this.#inject(method, target, Object.fromEntries(headers), body);
+  }
+
+  async #inject(
+    method: string,
+    url: string,
+    headers: Record<string, string>,
+    payload?: Buffer,
+  ): Promise<Answer> {
+    const options = { method: method as InjectOptions['method'], url, headers, ...(payload && { payload }) };
+    const response = await this.#app.inject(options as InjectOptions);
+    const texts = Object.entries(response.headers).map(([name, value]) => [
+      name,
+      value === undefined ? value : String(value),
+    ]);
+    return { status: response.statusCode, headers: Object.fromEntries(texts), text: response.payload };
+  }
+
+  #bearerOf(value: string): 'own' | 'given' | 'none' {
+    if (value === this.#bearer) return 'own';
+    return /^bearer +mk_[0-9a-z]{12}_/i.test(value.trim()) ? 'given' : 'none';
+  }
+
+  #checkAnswer(sent: Sent, verdict: Verdict, answer: Answer): void {
+    const { status, headers, text } = answer;
+    this.statuses.set(status, (this.statuses.get(status) ?? 0) + 1);
+    if (status >= 500) throw new Error(`an answer of ${status}`);
+    if (this.#errors.length > 0) throw new Error(`an error was logged: ${this.#errors.join()}`);
+    this.#check({ method: sent.method, url: sent.target, statusCode: status, headers, body: text });
+    if (verdict.valid === 'no' && status < 400) throw new Error('what must be refused was accepted');
+  }
+
+  async #checkEffects(sent: Sent, verdict: Verdict, answer: Answer): Promise<void> {
+    if (sent.method === 'GET' || sent.method === 'HEAD') return;
+    const isAccepted = answer.status < 300;
+    if (isAccepted) await this.#expectTasks(verdict, answer);
+    this.#model.apply(verdict, answer, await this.#newChanges());
+    const { id } = (isAccepted && answer.text.startsWith('{') ? JSON.parse(answer.text) : {}) as {
+      id?: unknown;
+    };
+    const userId = verdict.operation?.path === '/users' ? Number(id) : Number(verdict.path.id);
+    if (verdict.operation?.path.startsWith('/users') && Number.isSafeInteger(userId))
+      await this.#checkUser(userId);
+  }
+
+  /** What is read back is what the model says. */
+  async #checkUser(id: number): Promise<void> {
+    if (this.#model.mayErase.has(id) || this.#model.hasForeignTasks || id < 1) return;
+    const user = this.#model.users.get(id);
+    const read = await this.#get(`/users/${id}`);
+    const isSame = user === undefined ? read.status === 404 : isDeepStrictEqual(JSON.parse(read.text), user);
+    if (!isSame) throw new Error(`user ${id} reads as ${read.text}\n  not ${JSON.stringify(user)}`);
+    if (user !== undefined && read.headers.etag !== `"${user.version}"`)
+      throw new Error(`the ETag is ${read.headers.etag}`);
+  }
+
+  /** An accepted task may change users in its own time; most have ended when this returns. */
+  async #expectTasks({ operation, body, path }: Verdict, answer: Answer): Promise<void> {
+    if (!/tasks|schedules|erase/.test(operation?.path ?? '') && answer.status !== 202) return;
+    const kinds = textsOf([body, answer.text.startsWith('{') ? JSON.parse(answer.text) : undefined], 'kind');
+    for (const id of textsOf(
+      [body, { erase: path }, answer.text.startsWith('{') ? JSON.parse(answer.text) : undefined],
+      'userId',
+    )) {
+      this.#model.mayErase.add(Number(id));
+    }
+    if (kinds.some((kind) => kind !== 'erase' && !HARMLESS.includes(kind)))
+      this.#model.hasForeignTasks = true;
+    if (kinds.every((kind) => HARMLESS.includes(kind))) return;
+    const marks = HARMLESS.map(() => '?').join();
+    const open = () =>
+      this.#app.reader.read<{ n: number }>(
+        `select count(*) as n from tasks where state in ('queued', 'running') and kind not in (${marks})`,
+        HARMLESS,
+      );
+    const until = Date.now() + SETTLED_MS;
+    while (Number((await open())[0]?.n) > 0 && Date.now() < until) await this.#app.tasks.watch.next();
+  }
+
+  async #newChanges(): Promise<Change[]> {
+    const changes: Change[] = [];
+    for (let after = this.#model.head; ; ) {
+      const page = await this.#get(`/changes?after=${after}&limit=1000`);
+      const read: Change[] = JSON.parse(page.text);
+      changes.push(...read);
+      after = Number(page.headers['muster-position']);
+      if (page.headers.link === undefined) return changes;
+    }
+  }
+
+  async #get(url: string): Promise<Answer> {
+    const answer = await this.#inject('GET', url, { authorization: this.#bearer });
+    this.#check({
+      method: 'GET',
+      url,
+      statusCode: answer.status,
+      headers: answer.headers,
+      body: answer.text,
+    });
+    return answer;
+  }
+
+  /** At the end the log, from its first change, and the table tell of the same users, and the model of no others. */
+  async finish(): Promise<void> {
+    this.#model.apply(NOTHING, NO_ANSWER, await this.#newChanges());
+    const log: Change[] = [];
+    for (let after: number | undefined = 0; after !== undefined; ) {
+      const page = await this.#get(`/changes?after=${after}&limit=1000`);
+      log.push(...(JSON.parse(page.text) as Change[]));
+      after = page.headers.link === undefined ? undefined : Number(page.headers['muster-position']);
+    }
+    const table: User[] = [];
+    for (let url: string | undefined = '/users?limit=1000'; url !== undefined; ) {
+      const page: Answer = await this.#get(url);
+      table.push(...(JSON.parse(page.text) as User[]));
+      url = /^<(.+)>/.exec(page.headers.link ?? '')?.[1];
+    }
+    if (!isDeepStrictEqual(fold(log), table)) throw new Error('the log does not rebuild the table');
+    const known = [...this.#model.users.values()].sort((a, b) => a.id - b.id);
+    if (!isDeepStrictEqual(known, table)) throw new Error('the table is not as the model');
+    if (!isDeepStrictEqual(log, this.#model.log)) throw new Error('the log is not as it was followed');
+    if (this.#errors.length > 0) throw new Error(`an error was logged: ${this.#errors.join()}`);
+  }
+
+  /** For bytes that are no requests, none of which has a key: nothing may change by them. */
+  rawTarget(): Target {
+    return {
+      port: this.#port,
+      check: ({ status, headers, text }) =>
+        this.#check({ method: 'GET', url: '/unlisted', statusCode: status, headers, body: text }),
+      isUnmoved: async () => {
+        if ((await this.#newChanges()).length > 0) throw new Error('a user was changed without a key');
+        if (this.#errors.length > 0) throw new Error(`an error was logged: ${this.#errors.join()}`);
+      },
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#wire.close();
+    await this.#app.close();
+  }
+}
+
+export class Failure extends Error {
+  readonly sent: Sent[];
+
+  constructor(sent: Sent[], error: unknown, verdict?: Verdict, answer?: Answer) {
+    const judged = verdict && `\n  the judge says ${verdict.valid} (${verdict.reason})`;
+    const answered = answer && `, the answer was ${answer.status} ${answer.text.slice(0, 500)}`;
+    super(`${error instanceof Error ? error.message : error}${judged ?? ''}${answered ?? ''}`);
+    this.sent = sent;
+  }
+}
+
+function isReading({ operation }: Verdict, { method }: Sent, { status }: Answer): boolean {
+  return status < 300 && operation?.method === 'GET' && method !== 'HEAD';
+}
+
+const NOTHING: Verdict = {
+  operation: undefined,
+  valid: 'no',
+  reason: '',
+  path: {},
+  query: {},
+  headers: {},
+  body: undefined,
+};
+const NO_ANSWER: Answer = { status: 400, headers: {}, text: '' };
+
+/** All values of members with a name, in any depth. */
+function textsOf(value: unknown, name: string): string[] {
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.entries(value).flatMap(([key, member]) =>
+    key === name && typeof member !== 'object' ? [String(member)] : textsOf(member, name),
+  );
+}
