@@ -20,9 +20,26 @@ const seed = Number(values.seed);
 
 const inMemory: Databases = { fresh: async () => 'sqlite::memory:', drop: async () => {} };
 
+/** A line each so many, so that one sees that it goes on. */
+const REPORT = 20_000;
+
+function reporter(name: string): (done: number) => void {
+  let next = REPORT;
+  return (done) => {
+    if (done < next) return;
+    console.log(`fuzz: ${name}: ${done} so far`);
+    next += REPORT;
+  };
+}
+
 async function run(name: string, databases: Databases): Promise<boolean> {
   console.log(`fuzz: ${name}, seed ${seed}`);
-  const { requests: sent, ms, failure, statuses } = await fuzz(databases, { requests, seed });
+  const {
+    requests: sent,
+    ms,
+    failure,
+    statuses,
+  } = await fuzz(databases, { requests, seed, progress: reporter(name) });
   if (failure !== undefined) console.log(failure);
   const raw = await fuzzRaw(databases, { seed, runs: Math.ceil(requests / 100) });
   const counts = [...statuses].sort(([a], [b]) => a - b).map(([status, count]) => `${status}: ${count}`);
