@@ -53,7 +53,7 @@ interface Extra {
   /** Kinds of tasks of their own. */
   kinds?: readonly TaskKind[];
   /** How webhooks are sent to: another limit of time, another resolver. */
-  sender?: Omit<SenderOptions, 'networks'>;
+  sender?: Partial<SenderOptions>;
   /** Called at each step of a task. */
   reached?(step: string): void;
 }
@@ -91,7 +91,7 @@ export async function buildApp(
   await app.register(keys, { host: config.host, jwt: config.jwt });
   await app.register(changes);
   const networks = new Networks(config.webhookAllowedNetworks);
-  const sender = new Sender({ ...extra.sender, networks });
+  const sender = new Sender({ networks, ...extra.sender });
   app.addHook('onClose', () => sender.close()); // after the tasks that send: the hooks run in reverse
   const scrub = (signal: AbortSignal) =>
     scrubDeleted(

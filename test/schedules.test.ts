@@ -159,7 +159,10 @@ onEachDatabase(
     await app.write(async ({ em }) => {
       await em.execute('update tasks set created_at = ?, finished_at = ? where id <= 3', [old, old]);
       await em.execute('update tasks set created_at = ? where id = 4', [old]);
-      await em.execute(`update idempotency_records set created_at = ? where cast(answer as text) like '%/tasks/4"%'`, [old]);
+      await em.execute(
+        `update idempotency_records set created_at = ? where cast(answer as text) like '%/tasks/4"%'`,
+        [old],
+      );
     });
     await request('POST', '/tasks', { json: { kind: 'prune' } });
     t.match(await settled(app, 6), {

@@ -17,13 +17,14 @@ export function testOf(sender: Sender) {
     waits: true,
     async run({ id, input: { webhookId }, write, signal, tasks }) {
       const target = await readTarget(tasks.reader, webhookId);
-      if (target === undefined) throw new PermanentFailure(`There is no webhook ${webhookId}.`);
+      if (target === undefined)
+        throw new PermanentFailure(`There is no webhook ${webhookId}.`, 'not-acknowledged');
       const at = new Date();
       const message = testMessage(webhookId, id, at);
       const outcome = await sender.send(target.url, target.secrets, message, signal);
       await write((tx) => saveAttempts(tx, webhookId, [{ message, at, outcome }]));
       const { status, ms, error } = outcome;
-      if (error !== null) throw new PermanentFailure(error);
+      if (error !== null) throw new PermanentFailure(error, 'not-acknowledged');
       return { status, ms };
     },
   });

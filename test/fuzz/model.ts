@@ -154,7 +154,8 @@ export class Model {
     if (change.type !== 'user.erased') return;
     // It empties the earlier changes of the user as well.
     for (const one of this.log) {
-      if (one.userId === userId) Object.assign(one, { user: null, changedFields: [], actor: null });
+      if (one.userId === userId && one !== change)
+        Object.assign(one, { user: null, changedFields: [], actor: null });
     }
     this.#erased++;
     this.mayErase.delete(userId);

@@ -5,6 +5,7 @@ import { loadConfig } from '../../src/config.ts';
 import { SCOPES } from '../../src/http/access.ts';
 import { createKey } from '../../src/keys/keys.ts';
 import type { User } from '../../src/users/users.schemas.ts';
+import { Networks } from '../../src/webhooks/networks.ts';
 import { createDocumentCheck, schemasOf } from '../support/documented.ts';
 import { type Change, fold } from '../support/log.ts';
 import type { Document } from './document.ts';
@@ -21,6 +22,13 @@ const HARMLESS = ['sleep', 'gather', 'prune'];
 const SETTLED_MS = 5000;
 /** Users of earlier chains that a new one knows. */
 const KNOWN = 5;
+
+/** Made-up webhooks reach nobody. */
+class Nowhere extends Networks {
+  override admits(): boolean {
+    return false;
+  }
+}
 
 /** A service of its own on a fresh database, the model of what it must hold, and all that is asked of each answer. */
 export class World {
@@ -61,7 +69,7 @@ export class World {
     };
     // A task that sleeps for a day must not keep those after it waiting.
     const config = { ...loadConfig({}), databaseUrl, logLevel: 'warn' as const, taskConcurrency: 10_000 };
-    const app = await buildApp(config, stream);
+    const app = await buildApp(config, stream, { sender: { networks: new Nowhere('none') } });
     // Before it is ready: it remembers for a while that there is no key, and would let everybody in.
     const { key } = await app.write((tx) => createKey(tx, { name: 'fuzz', scopes: SCOPES }));
     await app.listen({ host: '127.0.0.1', port: 0 });
