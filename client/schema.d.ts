@@ -304,6 +304,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/health/live": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Whether the process answers
+         * @description It asks nothing of the database: a service that is not alive is to be started anew, and that mends no database.
+         */
+        get: operations["isAlive"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/health/ready": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Whether this replica can serve
+         * @description For load balancers. Not ready while it starts or stops, when the database does not answer within a second or lacks a migration, when no background tasks are run, or when the disk of an SQLite file is nearly full. The answer may be a second old.
+         */
+        get: operations["isReady"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -373,6 +413,18 @@ export interface components {
             instance: string;
             /** @description everything that is wrong, where it is */
             errors?: components["schemas"]["Fault"][];
+            /**
+             * @description of a replica that is not ready: every check by its name, as in `Health`
+             * @example {
+             *       "database": {
+             *         "status": "failed",
+             *         "detail": "gave no answer within a second"
+             *       }
+             *     }
+             */
+            checks?: {
+                [key: string]: Record<string, never>;
+            };
             /**
              * @description only on the tutorial’s routes: its own words
              * @example User not found
@@ -1253,6 +1305,79 @@ export interface components {
         TutorialTaskStarted: {
             /** @enum {string} */
             message: "Task started";
+        };
+        /**
+         * @description One thing that a replica needs in order to serve.
+         * @example {
+         *       "status": "ok"
+         *     }
+         */
+        HealthCheck: {
+            /**
+             * @description whether it holds
+             * @example ok
+             * @enum {string}
+             */
+            status: "ok" | "failed";
+            /**
+             * @description what is wrong, for people
+             * @example gave no answer within a second
+             */
+            detail?: string;
+        };
+        /**
+         * @description What a replica says of itself.
+         * @example {
+         *       "status": "ok",
+         *       "checks": {
+         *         "service": {
+         *           "status": "ok"
+         *         },
+         *         "database": {
+         *           "status": "ok"
+         *         },
+         *         "migrations": {
+         *           "status": "ok"
+         *         },
+         *         "disk": {
+         *           "status": "ok"
+         *         },
+         *         "runner": {
+         *           "status": "ok"
+         *         }
+         *       }
+         *     }
+         */
+        Health: {
+            /**
+             * @description all is well
+             * @example ok
+             * @enum {string}
+             */
+            status: "ok";
+            /**
+             * @description every check by its name
+             * @example {
+             *       "service": {
+             *         "status": "ok"
+             *       },
+             *       "database": {
+             *         "status": "ok"
+             *       },
+             *       "migrations": {
+             *         "status": "ok"
+             *       },
+             *       "disk": {
+             *         "status": "ok"
+             *       },
+             *       "runner": {
+             *         "status": "ok"
+             *       }
+             *     }
+             */
+            checks: {
+                [key: string]: components["schemas"]["HealthCheck"];
+            };
         };
     };
     responses: never;
@@ -3486,6 +3611,182 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["TutorialTaskStarted"];
+                };
+            };
+            /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is in a form that this route does not read */
+            415: {
+                headers: {
+                    /**
+                     * @description the media types that this route reads (RFC 9110 §15.5.16)
+                     * @example application/json
+                     */
+                    Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot answer now; try again later */
+            503: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    isAlive: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It does */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "status": "ok",
+                     *       "checks": {
+                     *         "service": {
+                     *           "status": "ok"
+                     *         },
+                     *         "database": {
+                     *           "status": "ok"
+                     *         },
+                     *         "migrations": {
+                     *           "status": "ok"
+                     *         },
+                     *         "disk": {
+                     *           "status": "ok"
+                     *         },
+                     *         "runner": {
+                     *           "status": "ok"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Health"];
+                };
+            };
+            /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is in a form that this route does not read */
+            415: {
+                headers: {
+                    /**
+                     * @description the media types that this route reads (RFC 9110 §15.5.16)
+                     * @example application/json
+                     */
+                    Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot answer now; try again later */
+            503: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    isReady: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It can */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "status": "ok",
+                     *       "checks": {
+                     *         "service": {
+                     *           "status": "ok"
+                     *         },
+                     *         "database": {
+                     *           "status": "ok"
+                     *         },
+                     *         "migrations": {
+                     *           "status": "ok"
+                     *         },
+                     *         "disk": {
+                     *           "status": "ok"
+                     *         },
+                     *         "runner": {
+                     *           "status": "ok"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Health"];
                 };
             };
             /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */

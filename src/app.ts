@@ -16,6 +16,8 @@ import open from './http/open.ts';
 import openapi from './http/openapi.ts';
 import problem, { answerFrameworkError } from './http/problem.ts';
 import { strictValidation } from './http/validation.ts';
+import healthRoutes from './operations/health.routes.ts';
+import health from './operations/health.ts';
 import { eraseFromTasks } from './tasks/erase.ts';
 import { gather } from './tasks/gather.task.ts';
 import type { TaskKind } from './tasks/kinds.ts';
@@ -67,8 +69,14 @@ export async function buildApp(
   await app.register(open);
   await app.register(openapi);
   await app.register(docs);
+  await app.register(health);
 
-  await app.register(db, { databaseUrl: config.databaseUrl, poolMax: config.databasePoolMax, entities });
+  await app.register(db, {
+    databaseUrl: config.databaseUrl,
+    poolMax: config.databasePoolMax,
+    minFreeBytes: config.minFreeDiskMb * 2 ** 20,
+    entities,
+  });
   await app.register(changes);
   const scrub = () =>
     scrubDeleted(app.orm, app.reader.dialect, ['users', 'changes', 'idempotency_records', 'tasks']);
@@ -89,6 +97,7 @@ export async function buildApp(
   await app.register(tasksRoutes);
   await app.register(schedulesRoutes);
   await app.register(tutorialRoutes);
+  await app.register(healthRoutes);
 
   return app;
 }

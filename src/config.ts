@@ -38,6 +38,12 @@ export const SETTINGS = {
   DATABASE_POOL_MAX: wholeNumber(10, 1, 1000, ': PostgreSQL connections per process (SQLite always has one)'),
   HOST: text('127.0.0.1', (host) => /^[A-Za-z0-9.:_-]+$/.test(host), 'the address or host name to listen on'),
   PORT: wholeNumber(3000, 0, 65_535, '; 0 takes any free port'),
+  MIN_FREE_DISK_MB: wholeNumber(
+    64,
+    0,
+    1_000_000,
+    ': megabytes that must be free beside an SQLite file to be ready; 0 does not ask',
+  ),
   LOG_LEVEL: oneOf('info', ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']),
   MAX_CONNECTIONS: wholeNumber(
     10_000,
@@ -87,6 +93,7 @@ export function loadConfig(env: Record<string, string | undefined> = process.env
     databasePoolMax: read('DATABASE_POOL_MAX', SETTINGS.DATABASE_POOL_MAX),
     host: read('HOST', SETTINGS.HOST),
     port: read('PORT', SETTINGS.PORT),
+    minFreeDiskMb: read('MIN_FREE_DISK_MB', SETTINGS.MIN_FREE_DISK_MB),
     logLevel: read('LOG_LEVEL', SETTINGS.LOG_LEVEL),
     maxConnections: read('MAX_CONNECTIONS', SETTINGS.MAX_CONNECTIONS),
     requestTimeoutMs: read('REQUEST_TIMEOUT_MS', SETTINGS.REQUEST_TIMEOUT_MS),

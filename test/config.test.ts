@@ -20,6 +20,7 @@ t.test('a value that cannot be used is named with what was given and what is all
     DATABASE_POOL_MAX: ['0', '1.5', 'many'],
     HOST: ['a b', 'http://x'],
     PORT: ['-1', '65536', '0x50', '80 ', '1e3', 'http'],
+    MIN_FREE_DISK_MB: ['-1', '64MB'],
     LOG_LEVEL: ['INFO', 'verbose'],
     MAX_CONNECTIONS: ['0', '-5'],
     REQUEST_TIMEOUT_MS: ['10', '30s'],

@@ -24,6 +24,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   http: ['db'],
   tasks: ['db', 'http'],
   changes: ['db', 'http'],
+  operations: ['db', 'http'],
   users: ['db', 'http', 'tasks', 'changes'],
 };
 

@@ -3,6 +3,7 @@ import Fastify from 'fastify';
 import t, { type Test } from 'tap';
 import db from '../src/db/plugin.ts';
 import { entities } from '../src/entities.ts';
+import health from '../src/operations/health.ts';
 import { startApp } from './support/app.ts';
 import { checkAnswer, fetch } from './support/fetch.ts';
 
@@ -183,7 +184,8 @@ t.test('two services live in one process, each with its own people', async (t) =
 
 t.test('each request has an entity manager of its own, and one only', async (t) => {
   const app = Fastify();
-  await app.register(db, { databaseUrl: 'sqlite::memory:', poolMax: 1, entities });
+  await app.register(health);
+  await app.register(db, { databaseUrl: 'sqlite::memory:', poolMax: 1, minFreeBytes: 0, entities });
   t.teardown(() => app.close());
   const seen: unknown[] = [];
   app.get('/', async (request) => {

@@ -69,6 +69,8 @@ t.test('every route of the service is listed', async (t) => {
     'DELETE /schedules/{id}',
     'DELETE /users/{id}',
     'GET /changes',
+    'GET /health/live',
+    'GET /health/ready',
     'GET /schedules',
     'GET /start-task',
     'GET /tasks',

@@ -6,6 +6,13 @@ import { Malformed, type Refusal, Unavailable, UnsupportedMediaType } from '../e
 import { parseJson } from './json.ts';
 import { problem } from './problem.ts';
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Answered whatever else is refused: while the service stops, and above its limits. */
+    essential?: boolean;
+  }
+}
+
 const NO_PARAMETERS = { type: 'object', properties: {}, additionalProperties: false };
 
 /** What is checked of every request before its route is asked, and how bodies are read. */
@@ -29,7 +36,11 @@ export default plugin(
 
     // No promise: it stands before every request.
     app.addHook('onRequest', (request, _reply, done) => {
-      done(stopping ? new Unavailable('stopping', 'The service is stopping.') : refusalOf(request));
+      done(
+        stopping && request.routeOptions.config.essential !== true
+          ? new Unavailable('stopping', 'The service is stopping.')
+          : refusalOf(request),
+      );
     });
 
     app.server.on('checkExpectation', answerUnknownExpectation);

@@ -19,6 +19,7 @@ export const TAGS = {
     name: 'Tasks',
     description: 'Long work that runs beside the requests, and what has become of it.',
   },
+  operations: { name: 'Operations', description: 'For those who run Muster: whether it is well.' },
   tutorial: {
     name: 'Tutorial',
     description:

@@ -72,6 +72,12 @@ export const Problem = {
       items: ref(FaultView),
       description: 'everything that is wrong, where it is',
     },
+    checks: {
+      type: 'object',
+      additionalProperties: { type: 'object' },
+      description: 'of a replica that is not ready: every check by its name, as in `Health`',
+      examples: [{ database: { status: 'failed', detail: 'gave no answer within a second' } }],
+    },
     error: {
       type: 'string',
       description: 'only on the tutorial’s routes: its own words',
@@ -122,6 +128,7 @@ export interface ProblemBody {
   instance: string;
   errors?: readonly Fault[];
   error?: string;
+  checks?: object;
 }
 
 /** RFC 9457 §3.1. `about:blank` says no more than the status does. */

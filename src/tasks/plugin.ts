@@ -49,6 +49,11 @@ export default plugin(
     const scheduler = new Scheduler({ queue, write, bell, log, builtIn: schedules });
 
     app.decorate('tasks', queue);
+    app.health.check('runner', async () =>
+      performance.now() - runner.lookedAt < LONGEST_BLIND_MS
+        ? undefined
+        : 'has not looked for tasks for half a minute',
+    );
     app.addHook('onReady', async () => {
       runner.start();
       await scheduler.start();
@@ -61,5 +66,8 @@ export default plugin(
       watch.stop();
     });
   },
-  { name: 'tasks', dependencies: ['db'] },
+  { name: 'tasks', dependencies: ['db', 'health'] },
 );
+
+/** It looks every second; when the database is slow, the write that comes first may take so long. */
+const LONGEST_BLIND_MS = 30_000;
