@@ -344,6 +344,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What this replica measures of itself
+         * @description For Prometheus, each replica by itself. The answer may be a second old.
+         */
+        get: operations["readMetrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -1379,6 +1399,12 @@ export interface components {
                 [key: string]: components["schemas"]["HealthCheck"];
             };
         };
+        /**
+         * @description The text format of Prometheus, version 0.0.4. Its own metrics begin with `muster_`, those of the process with `process_` and `nodejs_`. Further ones may come at any time.
+         * @example # TYPE muster_write_queue_length gauge
+         *     muster_write_queue_length 0
+         */
+        MetricsText: string;
     };
     responses: never;
     parameters: never;
@@ -1462,6 +1488,20 @@ export interface operations {
                      * @example application/json
                      */
                     Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1601,6 +1641,20 @@ export interface operations {
             /** @description Well-formed, but a value breaks a rule */
             422: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1759,6 +1813,20 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the service */
             500: {
                 headers: {
@@ -1864,6 +1932,20 @@ export interface operations {
                      * @example application/json
                      */
                     Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2042,6 +2124,20 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the service */
             500: {
                 headers: {
@@ -2169,6 +2265,20 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the service */
             500: {
                 headers: {
@@ -2284,6 +2394,20 @@ export interface operations {
                      * @example application/json
                      */
                     Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2423,6 +2547,20 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the service */
             500: {
                 headers: {
@@ -2516,6 +2654,20 @@ export interface operations {
                      * @example application/json
                      */
                     Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2657,6 +2809,20 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the service */
             500: {
                 headers: {
@@ -2771,6 +2937,20 @@ export interface operations {
                      * @example application/json
                      */
                     Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2902,6 +3082,20 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the service */
             500: {
                 headers: {
@@ -3027,6 +3221,20 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the service */
             500: {
                 headers: {
@@ -3102,6 +3310,20 @@ export interface operations {
                      * @example application/json
                      */
                     Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -3241,6 +3463,20 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the service */
             500: {
                 headers: {
@@ -3341,6 +3577,20 @@ export interface operations {
                      * @example application/json
                      */
                     Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -3468,6 +3718,20 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the service */
             500: {
                 headers: {
@@ -3565,6 +3829,20 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the service */
             500: {
                 headers: {
@@ -3630,6 +3908,20 @@ export interface operations {
                      * @example application/json
                      */
                     Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -3724,6 +4016,20 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the service */
             500: {
                 headers: {
@@ -3806,6 +4112,104 @@ export interface operations {
                      * @example application/json
                      */
                     Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot answer now; try again later */
+            503: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readMetrics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Every metric as it is now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example # TYPE muster_write_queue_length gauge
+                     *     muster_write_queue_length 0
+                     */
+                    "text/plain": components["schemas"]["MetricsText"];
+                };
+            };
+            /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is in a form that this route does not read */
+            415: {
+                headers: {
+                    /**
+                     * @description the media types that this route reads (RFC 9110 §15.5.16)
+                     * @example application/json
+                     */
+                    Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {

@@ -15,9 +15,13 @@ import methods from './http/methods.ts';
 import open from './http/open.ts';
 import openapi from './http/openapi.ts';
 import problem, { answerFrameworkError } from './http/problem.ts';
+import streams from './http/streams.ts';
 import { strictValidation } from './http/validation.ts';
 import healthRoutes from './operations/health.routes.ts';
 import health from './operations/health.ts';
+import metricsRoutes from './operations/metrics.routes.ts';
+import metrics from './operations/metrics.ts';
+import overload from './operations/overload.ts';
 import { eraseFromTasks } from './tasks/erase.ts';
 import { gather } from './tasks/gather.task.ts';
 import type { TaskKind } from './tasks/kinds.ts';
@@ -64,7 +68,10 @@ export async function buildApp(
 
   await app.register(problem);
   await app.register(logging);
+  await app.register(streams, { mostPerClient: config.maxStreamsPerClient });
+  await app.register(metrics);
   await app.register(edge, { shutdownTimeoutMs: config.shutdownTimeoutMs });
+  await app.register(overload, { maxDelayMs: config.maxEventLoopDelayMs });
   await app.register(methods);
   await app.register(open);
   await app.register(openapi);
@@ -98,6 +105,7 @@ export async function buildApp(
   await app.register(schedulesRoutes);
   await app.register(tutorialRoutes);
   await app.register(healthRoutes);
+  await app.register(metricsRoutes);
 
   return app;
 }

@@ -51,6 +51,18 @@ export const SETTINGS = {
     1_000_000,
     ': open client connections, further ones are closed at once',
   ),
+  MAX_EVENT_LOOP_DELAY_MS: wholeNumber(
+    500,
+    0,
+    60_000,
+    ': milliseconds by which the event loop may be late before requests are refused; 0 refuses none',
+  ),
+  MAX_STREAMS_PER_CLIENT: wholeNumber(
+    100,
+    1,
+    1_000_000,
+    ': event streams that one client may have open in a process',
+  ),
   REQUEST_TIMEOUT_MS: wholeNumber(
     30_000,
     1000,
@@ -96,6 +108,8 @@ export function loadConfig(env: Record<string, string | undefined> = process.env
     minFreeDiskMb: read('MIN_FREE_DISK_MB', SETTINGS.MIN_FREE_DISK_MB),
     logLevel: read('LOG_LEVEL', SETTINGS.LOG_LEVEL),
     maxConnections: read('MAX_CONNECTIONS', SETTINGS.MAX_CONNECTIONS),
+    maxEventLoopDelayMs: read('MAX_EVENT_LOOP_DELAY_MS', SETTINGS.MAX_EVENT_LOOP_DELAY_MS),
+    maxStreamsPerClient: read('MAX_STREAMS_PER_CLIENT', SETTINGS.MAX_STREAMS_PER_CLIENT),
     requestTimeoutMs: read('REQUEST_TIMEOUT_MS', SETTINGS.REQUEST_TIMEOUT_MS),
     taskConcurrency: read('TASK_CONCURRENCY', SETTINGS.TASK_CONCURRENCY),
     taskRetentionDays: read('TASK_RETENTION_DAYS', SETTINGS.TASK_RETENTION_DAYS),

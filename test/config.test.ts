@@ -23,6 +23,8 @@ t.test('a value that cannot be used is named with what was given and what is all
     MIN_FREE_DISK_MB: ['-1', '64MB'],
     LOG_LEVEL: ['INFO', 'verbose'],
     MAX_CONNECTIONS: ['0', '-5'],
+    MAX_EVENT_LOOP_DELAY_MS: ['-1', '60001'],
+    MAX_STREAMS_PER_CLIENT: ['0', 'many'],
     REQUEST_TIMEOUT_MS: ['10', '30s'],
     SHUTDOWN_TIMEOUT_MS: ['', '1', 'never'].slice(1),
     TASK_CONCURRENCY: ['0', '10001', 'all'],

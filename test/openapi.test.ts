@@ -71,6 +71,7 @@ t.test('every route of the service is listed', async (t) => {
     'GET /changes',
     'GET /health/live',
     'GET /health/ready',
+    'GET /metrics',
     'GET /schedules',
     'GET /start-task',
     'GET /tasks',
@@ -167,6 +168,7 @@ t.test('the headers of an answer are listed with it, with an example', async (t)
   );
   const everywhere = ({ name, method }: Listed) => [
     [`${name} 415`, [method === 'patch' ? 'Accept-Patch' : 'Accept']],
+    [`${name} 429`, ['Retry-After']],
     [`${name} 503`, ['Retry-After']],
   ];
   t.strictSame(listed, {

@@ -38,7 +38,7 @@ export class Feed {
   readonly #off: () => void;
   readonly #live = new Set<Follower>();
   readonly #behind: Follower[] = [];
-  #catchUps = 0;
+  readonly #catchingUp = new Set<Follower>();
   /** Undefined while nobody follows. */
   #ring: Ring | undefined;
   #running: Promise<void> | undefined;
@@ -64,6 +64,19 @@ export class Feed {
     this.#startCatchUps();
   }
 
+  get followers(): number {
+    return this.#live.size + this.#behind.length + this.#catchingUp.size;
+  }
+
+  /** The position up to which every stream has been given all; undefined while there is none. */
+  get slowest(): number | undefined {
+    let slowest: number | undefined;
+    for (const all of [this.#live, this.#behind, this.#catchingUp]) {
+      for (const { position } of all) slowest = Math.min(slowest ?? position, position);
+    }
+    return slowest;
+  }
+
   async stop(): Promise<void> {
     this.#open = false;
     this.#off();
@@ -77,7 +90,7 @@ export class Feed {
   }
 
   async #run(): Promise<void> {
-    while (this.#open && this.#live.size + this.#behind.length + this.#catchUps > 0) {
+    while (this.#open && this.followers > 0) {
       const began = performance.now();
       this.#isNews = false;
       try {
@@ -147,12 +160,12 @@ export class Feed {
   }
 
   #startCatchUps(): void {
-    while (this.#ring !== undefined && this.#catchUps < CATCH_UPS_AT_ONCE) {
+    while (this.#ring !== undefined && this.#catchingUp.size < CATCH_UPS_AT_ONCE) {
       const follower = this.#behind.shift();
       if (follower === undefined) return;
-      this.#catchUps++;
+      this.#catchingUp.add(follower);
       this.#catchUp(follower, this.#ring).finally(() => {
-        this.#catchUps--;
+        this.#catchingUp.delete(follower);
         this.#startCatchUps();
       });
     }

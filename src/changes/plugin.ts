@@ -2,6 +2,7 @@ import DataLoader from 'dataloader';
 import type { FastifyInstance } from 'fastify';
 import plugin from 'fastify-plugin';
 import { Feed } from './feed.ts';
+import { measureFeed } from './gauges.ts';
 import { readExtent } from './log.ts';
 
 declare module 'fastify' {
@@ -26,6 +27,7 @@ export default plugin(
     );
     const feed = new Feed(app.reader, app.bell, app.log);
     app.decorate('feed', feed);
+    measureFeed(app);
     app.decorate('position', () => heads.load(0));
     app.addHook('onClose', () => feed.stop());
   },

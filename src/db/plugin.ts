@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import plugin from 'fastify-plugin';
 import { Bell } from './bell.ts';
 import { openMigratedDatabase } from './database.ts';
+import { measureDatabase } from './gauges.ts';
 import { databaseChecks } from './health.ts';
 import type { Orm } from './orm.ts';
 import { openProbe, type Probe } from './probe.ts';
@@ -24,6 +25,8 @@ declare module 'fastify' {
     probe: Probe;
     /** Rung by `tx.ring` after a commit; heard on every replica. */
     bell: Bell;
+    /** How many wait before the door for writes, and for how long. */
+    writeQueue: Pick<WriteQueue, 'length' | 'oldestMs'>;
     /** The one door for writes: runs `work` in a transaction, perhaps with others', and settles after the commit. */
     write<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
   }
@@ -62,11 +65,13 @@ export default plugin(
     const probe = openProbe(orm, databaseUrl);
     const checks = databaseChecks({ databaseUrl, probe, minFreeBytes });
     for (const [name, check] of Object.entries(checks)) app.health.check(name, check);
+    await measureDatabase(app, { orm, databaseUrl, writes });
     app.decorate('orm', orm);
     app.decorate('turn', turn);
     app.decorate('reader', reader);
     app.decorate('probe', probe);
     app.decorate('bell', bell);
+    app.decorate('writeQueue', writes);
     app.decorate('write', (work) => writes.run(work));
     app.decorateRequest('em', {
       getter() {
@@ -86,7 +91,7 @@ export default plugin(
       await database.close();
     });
   },
-  { name: 'db', dependencies: ['health'] },
+  { name: 'db', dependencies: ['health', 'metrics'] },
 );
 
 /** While one transaction is with PostgreSQL, the next is made here. SQLite has one connection. */

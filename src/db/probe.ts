@@ -40,12 +40,19 @@ class PostgresqlProbe implements Probe {
   readonly dialect = 'postgresql';
   readonly #databaseUrl: string;
   #client: Promise<Client> | undefined;
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(databaseUrl: string) {
     this.#databaseUrl = databaseUrl;
   }
 
   async read<Row>(sql: string, values: readonly unknown[] = []): Promise<Row[]> {
+    const asked = this.#last.then(() => this.#query<Row>(sql, values));
+    this.#last = asked.catch(() => {});
+    return asked;
+  }
+
+  async #query<Row>(sql: string, values: readonly unknown[]): Promise<Row[]> {
     this.#client ??= this.#connect();
     const client = this.#client;
     try {
@@ -57,6 +64,7 @@ class PostgresqlProbe implements Probe {
   }
 
   async close(): Promise<void> {
+    await this.#last;
     if (this.#client !== undefined) await this.#forget(this.#client);
   }
 

@@ -10,6 +10,7 @@ import {
   NotFound,
   PreconditionFailed,
   Refusal,
+  TooMany,
   Unavailable,
   UnsupportedMediaType,
 } from '../errors.ts';
@@ -108,6 +109,7 @@ const STATUS_OF = new Map<unknown, number>([
   [PreconditionFailed, 412],
   [UnsupportedMediaType, 415],
   [Invalid, 422],
+  [TooMany, 429],
   [Unavailable, 503],
 ]);
 
@@ -150,7 +152,7 @@ export function problemOf(refusal: Refusal, instance: string): ProblemBody {
 }
 
 export function sendProblem(reply: FastifyReply, body: ProblemBody): FastifyReply {
-  if (body.status === 503) reply.header('retry-after', '1');
+  if (body.status === 503 || body.status === 429) reply.header('retry-after', '1');
   // Sent as text: the schema of the route's answers is not asked, and cannot fail.
   return reply.code(body.status).type('application/problem+json').send(JSON.stringify(body));
 }

@@ -262,6 +262,7 @@ export class TaskRunner {
         run.abort(new Aborted('lost', 'Another runner has this task.'));
       }
       if (state === 'scheduled') this.#lookAt = 0;
+      if (state !== undefined) this.#options.ended?.(run.claimed.kind, state);
       this.#runs.close(run);
     }
     if (over.length === 0) return;
