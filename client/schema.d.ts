@@ -131,7 +131,7 @@ export interface paths {
         put?: never;
         /**
          * Enqueue a task
-         * @description It runs beside the requests, at least once: after a crash it runs again. With a `dedupeKey` the answer may be a task that was there already.
+         * @description It runs beside the requests, at least once: after a crash it runs again. With a `dedupeKey` the answer may be a task that was there already. What touches more than tasks needs the scope for that, too.
          */
         post: operations["createTask"];
         delete?: never;
@@ -239,6 +239,182 @@ export interface paths {
          * @description What it has enqueued stays. One that is built in cannot be deleted.
          */
         delete: operations["deleteSchedule"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the API keys
+         * @description All of them, oldest first, also those that have been revoked. The keys themselves are nowhere.
+         */
+        get: operations["listKeys"];
+        put?: never;
+        /**
+         * Make an API key
+         * @description The answer is the only place where the key can be read: only a hash of it is kept. A key can give others no scope that it has not itself. An `Idempotency-Key` is refused here, because the answer would have to be kept.
+         */
+        post: operations["createKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/keys/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Revoke an API key
+         * @description It is refused from now on, on every replica within a second, and what it has open is closed within five.
+         */
+        delete: operations["revokeKey"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the webhooks
+         * @description All of them, oldest first.
+         */
+        get: operations["listWebhooks"];
+        put?: never;
+        /**
+         * Have changes pushed to a URL
+         * @description It follows the log from now on; `replay` goes back. The secret is shown in this answer only. With an `Idempotency-Key` the answer is kept for a repetition, the secret with it, for as long as such answers are kept (seven days, unless it is set otherwise). How to receive: docs/webhooks.md.
+         */
+        post: operations["createWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/webhooks/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Look at a webhook
+         * @description How far it is, whether it fails and why, and whether it was disabled.
+         */
+        get: operations["getWebhook"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a webhook
+         * @description Nothing more is sent, and its deliveries are forgotten.
+         */
+        delete: operations["deleteWebhook"];
+        options?: never;
+        head?: never;
+        /**
+         * Change a webhook by a merge patch, disable it or enable it
+         * @description One that is enabled goes on where it was. With another URL, or enabled, what is waiting is tried at once. One that was disabled because its position is not kept any more needs a `replay`.
+         */
+        patch: operations["updateWebhook"];
+        trace?: never;
+    };
+    "/webhooks/{id}/rotate-secret": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Give a webhook a new secret
+         * @description The new secret is shown in this answer only. For 24 hours the old one signs as well: each message carries a signature of both.
+         */
+        post: operations["rotateWebhookSecret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/webhooks/{id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the last attempts to send to a webhook
+         * @description Newest first; the last 1,000 are kept. What the receiver answered is not, beyond its status.
+         */
+        get: operations["listDeliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/webhooks/{id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a webhook a test message
+         * @description Once, of the type `webhook.test`, and also to a webhook that is disabled. The task ends with what the receiver answered.
+         */
+        post: operations["testWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/webhooks/{id}/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a webhook the changes after a position again
+         * @description Each with the `webhook-id` that it had. A later position than the webhook’s own skips what is between. A webhook that is disabled is enabled.
+         */
+        post: operations["replayWebhook"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -892,6 +1068,32 @@ export interface components {
             userId: number;
         };
         /**
+         * @description What `deliver` takes.
+         * @example {
+         *       "webhookId": 1
+         *     }
+         */
+        DeliverInput: {
+            /**
+             * @description the number of the webhook
+             * @example 1
+             */
+            webhookId: number;
+        };
+        /**
+         * @description What `test-webhook` takes.
+         * @example {
+         *       "webhookId": 1
+         *     }
+         */
+        TestWebhookInput: {
+            /**
+             * @description the number of the webhook
+             * @example 1
+             */
+            webhookId: number;
+        };
+        /**
          * @description Waits, and then logs `Background task completed`.
          * @example {
          *       "kind": "sleep",
@@ -1055,6 +1257,82 @@ export interface components {
             dedupeKey?: string;
         };
         /**
+         * @description Sends a webhook what has changed. Muster enqueues it by itself.
+         * @example {
+         *       "kind": "deliver",
+         *       "input": {
+         *         "webhookId": 1
+         *       }
+         *     }
+         */
+        NewDeliverTask: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "deliver";
+            input: components["schemas"]["DeliverInput"];
+            /**
+             * Format: date-time
+             * @description not before this time (RFC 3339)
+             * @example 2026-01-15T09:30:00Z
+             */
+            runAt?: string;
+            /**
+             * @description higher goes first
+             * @example 0
+             */
+            priority?: number;
+            /**
+             * @description how often it may fail; each kind has its own default
+             * @example 5
+             */
+            maxAttempts?: number;
+            /**
+             * @description while a task of this kind with this key is not finished, it is the answer, and no other begins
+             * @example nightly
+             */
+            dedupeKey?: string;
+        };
+        /**
+         * @description Sends a webhook a message of the type `webhook.test`.
+         * @example {
+         *       "kind": "test-webhook",
+         *       "input": {
+         *         "webhookId": 1
+         *       }
+         *     }
+         */
+        NewTestWebhookTask: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "test-webhook";
+            input: components["schemas"]["TestWebhookInput"];
+            /**
+             * Format: date-time
+             * @description not before this time (RFC 3339)
+             * @example 2026-01-15T09:30:00Z
+             */
+            runAt?: string;
+            /**
+             * @description higher goes first
+             * @example 0
+             */
+            priority?: number;
+            /**
+             * @description how often it may fail; each kind has its own default
+             * @example 5
+             */
+            maxAttempts?: number;
+            /**
+             * @description while a task of this kind with this key is not finished, it is the answer, and no other begins
+             * @example nightly
+             */
+            dedupeKey?: string;
+        };
+        /**
          * @description Waits, and then logs `Background task completed`.
          * @example {
          *       "kind": "sleep",
@@ -1134,6 +1412,40 @@ export interface components {
             input: components["schemas"]["EraseInput"];
         };
         /**
+         * @description Sends a webhook what has changed. Muster enqueues it by itself.
+         * @example {
+         *       "kind": "deliver",
+         *       "input": {
+         *         "webhookId": 1
+         *       }
+         *     }
+         */
+        ChildDeliverTask: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "deliver";
+            input: components["schemas"]["DeliverInput"];
+        };
+        /**
+         * @description Sends a webhook a message of the type `webhook.test`.
+         * @example {
+         *       "kind": "test-webhook",
+         *       "input": {
+         *         "webhookId": 1
+         *       }
+         *     }
+         */
+        ChildTestWebhookTask: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "test-webhook";
+            input: components["schemas"]["TestWebhookInput"];
+        };
+        /**
          * @description A task to be enqueued.
          * @example {
          *       "kind": "sleep",
@@ -1142,7 +1454,7 @@ export interface components {
          *       }
          *     }
          */
-        NewTask: components["schemas"]["NewSleepTask"] | components["schemas"]["NewGatherTask"] | components["schemas"]["NewPruneTask"] | components["schemas"]["NewEraseTask"];
+        NewTask: components["schemas"]["NewSleepTask"] | components["schemas"]["NewGatherTask"] | components["schemas"]["NewPruneTask"] | components["schemas"]["NewEraseTask"] | components["schemas"]["NewDeliverTask"] | components["schemas"]["NewTestWebhookTask"];
         /**
          * @description A task that another one runs.
          * @example {
@@ -1152,7 +1464,7 @@ export interface components {
          *       }
          *     }
          */
-        ChildTask: components["schemas"]["ChildSleepTask"] | components["schemas"]["ChildGatherTask"] | components["schemas"]["ChildPruneTask"] | components["schemas"]["ChildEraseTask"];
+        ChildTask: components["schemas"]["ChildSleepTask"] | components["schemas"]["ChildGatherTask"] | components["schemas"]["ChildPruneTask"] | components["schemas"]["ChildEraseTask"] | components["schemas"]["ChildDeliverTask"] | components["schemas"]["ChildTestWebhookTask"];
         /**
          * @description When tasks of a kind are enqueued by the clock.
          * @example {
@@ -1253,6 +1565,465 @@ export interface components {
              * @example Europe/Oslo
              */
             timeZone?: string;
+        };
+        /**
+         * @description An API key, without the key itself.
+         * @example {
+         *       "id": "k3v9q0a7m2xz",
+         *       "name": "billing",
+         *       "scopes": [
+         *         "users:read",
+         *         "changes:read"
+         *       ],
+         *       "createdAt": "2026-01-15T09:30:00.000Z"
+         *     }
+         */
+        Key: {
+            /**
+             * @description the middle part of a key, by which it is named
+             * @example k3v9q0a7m2xz
+             */
+            id: string;
+            /**
+             * @description what it is for, in 1–100 characters
+             * @example billing
+             */
+            name: string;
+            /**
+             * @description what it may do
+             * @example [
+             *       "users:read",
+             *       "changes:read"
+             *     ]
+             */
+            scopes: ("users:read" | "users:write" | "changes:read" | "tasks:read" | "tasks:write" | "webhooks" | "keys")[];
+            /**
+             * Format: date-time
+             * @description when it was made
+             * @example 2027-01-15T09:30:00.000Z
+             */
+            createdAt: string;
+            /**
+             * Format: date-time
+             * @description until when it is good; absent: until it is revoked
+             * @example 2027-01-15T09:30:00.000Z
+             */
+            expiresAt?: string;
+            /**
+             * Format: date-time
+             * @description when it was last used, to the minute; absent: never
+             * @example 2027-01-15T09:30:00.000Z
+             */
+            lastUsedAt?: string;
+            /**
+             * Format: date-time
+             * @description since when it is refused
+             * @example 2027-01-15T09:30:00.000Z
+             */
+            revokedAt?: string;
+        };
+        /**
+         * @description A new API key, and the key itself.
+         * @example {
+         *       "id": "k3v9q0a7m2xz",
+         *       "name": "billing",
+         *       "scopes": [
+         *         "users:read",
+         *         "changes:read"
+         *       ],
+         *       "createdAt": "2026-01-15T09:30:00.000Z",
+         *       "key": "mk_k3v9q0a7m2xz_0A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7r8S9t0U1"
+         *     }
+         */
+        CreatedKey: {
+            /**
+             * @description the middle part of a key, by which it is named
+             * @example k3v9q0a7m2xz
+             */
+            id: string;
+            /**
+             * @description what it is for, in 1–100 characters
+             * @example billing
+             */
+            name: string;
+            /**
+             * @description what it may do
+             * @example [
+             *       "users:read",
+             *       "changes:read"
+             *     ]
+             */
+            scopes: ("users:read" | "users:write" | "changes:read" | "tasks:read" | "tasks:write" | "webhooks" | "keys")[];
+            /**
+             * Format: date-time
+             * @description when it was made
+             * @example 2027-01-15T09:30:00.000Z
+             */
+            createdAt: string;
+            /**
+             * Format: date-time
+             * @description until when it is good; absent: until it is revoked
+             * @example 2027-01-15T09:30:00.000Z
+             */
+            expiresAt?: string;
+            /**
+             * Format: date-time
+             * @description when it was last used, to the minute; absent: never
+             * @example 2027-01-15T09:30:00.000Z
+             */
+            lastUsedAt?: string;
+            /**
+             * Format: date-time
+             * @description since when it is refused
+             * @example 2027-01-15T09:30:00.000Z
+             */
+            revokedAt?: string;
+            /**
+             * @description the key itself, shown this once
+             * @example mk_k3v9q0a7m2xz_0A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7r8S9t0U1
+             */
+            key: string;
+        };
+        /**
+         * @description An API key to be made.
+         * @example {
+         *       "name": "billing",
+         *       "scopes": [
+         *         "users:read",
+         *         "changes:read"
+         *       ],
+         *       "expiresAt": "2027-01-15T09:30:00.000Z"
+         *     }
+         */
+        NewKey: {
+            /**
+             * @description what it is for, in 1–100 characters
+             * @example billing
+             */
+            name: string;
+            /**
+             * @description what it may do
+             * @example [
+             *       "users:read",
+             *       "changes:read"
+             *     ]
+             */
+            scopes: ("users:read" | "users:write" | "changes:read" | "tasks:read" | "tasks:write" | "webhooks" | "keys")[];
+            /**
+             * Format: date-time
+             * @description until when it is good (RFC 3339); without it, until it is revoked
+             * @example 2027-01-15T09:30:00.000Z
+             */
+            expiresAt?: string;
+        };
+        /**
+         * @description A URL that changes are pushed to. Its secret is never shown again.
+         * @example {
+         *       "id": 1,
+         *       "url": "https://example.com/muster",
+         *       "types": [
+         *         "user.created",
+         *         "user.deleted"
+         *       ],
+         *       "description": "the mailing list",
+         *       "enabled": true,
+         *       "position": 42,
+         *       "createdAt": "2026-01-15T09:30:00.000Z",
+         *       "updatedAt": "2026-01-15T09:30:00.000Z"
+         *     }
+         */
+        Webhook: {
+            /**
+             * @description the number of a webhook
+             * @example 1
+             */
+            id: number;
+            /**
+             * @description where messages are sent: http or https, without a user and a fragment, and to a public address (see `WEBHOOK_ALLOWED_NETWORKS`)
+             * @example https://example.com/muster
+             */
+            url: string;
+            /**
+             * @description only changes of these types; all when it is not there
+             * @example [
+             *       "user.created",
+             *       "user.deleted"
+             *     ]
+             */
+            types?: ("user.created" | "user.updated" | "user.deleted" | "user.erased")[];
+            /**
+             * @description what it is for
+             * @example the mailing list
+             */
+            description?: string;
+            /**
+             * @description whether messages are sent
+             * @example true
+             */
+            enabled: boolean;
+            /**
+             * @description all changes up to this position of the log have been acknowledged, or are of none of its types
+             * @example 42
+             */
+            position: number;
+            /**
+             * Format: date-time
+             * @description since when something that it was sent has not been acknowledged: RFC 3339, UTC, to the millisecond
+             * @example 2026-01-15T09:30:00.000Z
+             */
+            failingSince?: string;
+            /**
+             * @description what was wrong at the last attempt, while it fails
+             * @example The receiver answered 500.
+             */
+            lastError?: string;
+            /**
+             * Format: date-time
+             * @description when what has failed is tried again: RFC 3339, UTC, to the millisecond
+             * @example 2026-01-15T09:30:00.000Z
+             */
+            retryAt?: string;
+            /**
+             * Format: date-time
+             * @description when it was disabled: RFC 3339, UTC, to the millisecond
+             * @example 2026-01-15T09:30:00.000Z
+             */
+            disabledAt?: string;
+            /**
+             * @description why it was disabled
+             * @example The receiver answered 410 Gone.
+             */
+            disabledReason?: string;
+            /**
+             * Format: date-time
+             * @description when it was made: RFC 3339, UTC, to the millisecond
+             * @example 2026-01-15T09:30:00.000Z
+             */
+            createdAt: string;
+            /**
+             * Format: date-time
+             * @description when it was last changed by a request: RFC 3339, UTC, to the millisecond
+             * @example 2026-01-15T09:30:00.000Z
+             */
+            updatedAt: string;
+        };
+        /**
+         * @description A webhook with its secret.
+         * @example {
+         *       "id": 1,
+         *       "url": "https://example.com/muster",
+         *       "types": [
+         *         "user.created",
+         *         "user.deleted"
+         *       ],
+         *       "description": "the mailing list",
+         *       "enabled": true,
+         *       "position": 42,
+         *       "createdAt": "2026-01-15T09:30:00.000Z",
+         *       "updatedAt": "2026-01-15T09:30:00.000Z",
+         *       "secret": "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDazfYrxYGGLI="
+         *     }
+         */
+        WebhookWithSecret: {
+            /**
+             * @description the number of a webhook
+             * @example 1
+             */
+            id: number;
+            /**
+             * @description where messages are sent: http or https, without a user and a fragment, and to a public address (see `WEBHOOK_ALLOWED_NETWORKS`)
+             * @example https://example.com/muster
+             */
+            url: string;
+            /**
+             * @description only changes of these types; all when it is not there
+             * @example [
+             *       "user.created",
+             *       "user.deleted"
+             *     ]
+             */
+            types?: ("user.created" | "user.updated" | "user.deleted" | "user.erased")[];
+            /**
+             * @description what it is for
+             * @example the mailing list
+             */
+            description?: string;
+            /**
+             * @description whether messages are sent
+             * @example true
+             */
+            enabled: boolean;
+            /**
+             * @description all changes up to this position of the log have been acknowledged, or are of none of its types
+             * @example 42
+             */
+            position: number;
+            /**
+             * Format: date-time
+             * @description since when something that it was sent has not been acknowledged: RFC 3339, UTC, to the millisecond
+             * @example 2026-01-15T09:30:00.000Z
+             */
+            failingSince?: string;
+            /**
+             * @description what was wrong at the last attempt, while it fails
+             * @example The receiver answered 500.
+             */
+            lastError?: string;
+            /**
+             * Format: date-time
+             * @description when what has failed is tried again: RFC 3339, UTC, to the millisecond
+             * @example 2026-01-15T09:30:00.000Z
+             */
+            retryAt?: string;
+            /**
+             * Format: date-time
+             * @description when it was disabled: RFC 3339, UTC, to the millisecond
+             * @example 2026-01-15T09:30:00.000Z
+             */
+            disabledAt?: string;
+            /**
+             * @description why it was disabled
+             * @example The receiver answered 410 Gone.
+             */
+            disabledReason?: string;
+            /**
+             * Format: date-time
+             * @description when it was made: RFC 3339, UTC, to the millisecond
+             * @example 2026-01-15T09:30:00.000Z
+             */
+            createdAt: string;
+            /**
+             * Format: date-time
+             * @description when it was last changed by a request: RFC 3339, UTC, to the millisecond
+             * @example 2026-01-15T09:30:00.000Z
+             */
+            updatedAt: string;
+            /**
+             * @description what the receiver verifies signatures with (Standard Webhooks); shown this once
+             * @example whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDazfYrxYGGLI=
+             */
+            secret: string;
+        };
+        /**
+         * @description A webhook to be made.
+         * @example {
+         *       "url": "https://example.com/muster",
+         *       "types": [
+         *         "user.created",
+         *         "user.deleted"
+         *       ],
+         *       "description": "the mailing list"
+         *     }
+         */
+        NewWebhook: {
+            /**
+             * @description where messages are sent: http or https, without a user and a fragment, and to a public address (see `WEBHOOK_ALLOWED_NETWORKS`)
+             * @example https://example.com/muster
+             */
+            url: string;
+            /**
+             * @description only changes of these types; all when it is not there
+             * @example [
+             *       "user.created",
+             *       "user.deleted"
+             *     ]
+             */
+            types?: ("user.created" | "user.updated" | "user.deleted" | "user.erased")[];
+            /**
+             * @description what it is for
+             * @example the mailing list
+             */
+            description?: string;
+        };
+        /**
+         * @description A merge patch (RFC 7396) of a webhook.
+         * @example {
+         *       "enabled": true
+         *     }
+         */
+        WebhookPatch: {
+            /**
+             * @description where messages are sent: http or https, without a user and a fragment, and to a public address (see `WEBHOOK_ALLOWED_NETWORKS`)
+             * @example https://example.com/muster
+             */
+            url?: string;
+            /** @description only changes of these types; all when it is not there; null takes it away */
+            types?: ("user.created" | "user.updated" | "user.deleted" | "user.erased")[] | null;
+            /** @description what it is for; null takes it away */
+            description?: string | null;
+            /**
+             * @description whether messages are sent
+             * @example true
+             */
+            enabled?: boolean;
+        };
+        /**
+         * @description One attempt to send one message.
+         * @example {
+         *       "id": 7,
+         *       "messageId": "msg_1_42",
+         *       "position": 42,
+         *       "type": "user.updated",
+         *       "attemptedAt": "2026-01-15T09:30:00.000Z",
+         *       "status": 204,
+         *       "ms": 31
+         *     }
+         */
+        Delivery: {
+            /**
+             * @description the number of the attempt
+             * @example 7
+             */
+            id: number;
+            /**
+             * @description the `webhook-id` of the message: the same at every attempt
+             * @example msg_1_42
+             */
+            messageId: string;
+            /**
+             * @description of the change in the log; a test has none
+             * @example 42
+             */
+            position?: number;
+            /**
+             * @description of the message
+             * @example user.updated
+             */
+            type: string;
+            /**
+             * Format: date-time
+             * @description when it was sent: RFC 3339, UTC, to the millisecond
+             * @example 2026-01-15T09:30:00.000Z
+             */
+            attemptedAt: string;
+            /**
+             * @description what the receiver answered; absent when it did not
+             * @example 204
+             */
+            status?: number;
+            /**
+             * @description how long that took, in milliseconds
+             * @example 31
+             */
+            ms: number;
+            /**
+             * @description why it counts as failed; absent when it was acknowledged
+             * @example The receiver answered 500.
+             */
+            error?: string;
+        };
+        /**
+         * @description From where a webhook goes on.
+         * @example {
+         *       "after": 42
+         *     }
+         */
+        Replay: {
+            /**
+             * @description the changes after this position are sent, whether or not they were before
+             * @example 42
+             */
+            after: number;
         };
         /**
          * @description A user as the tutorial shows it.
@@ -1480,6 +2251,34 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The body is in a form that this route does not read */
             415: {
                 headers: {
@@ -1600,6 +2399,34 @@ export interface operations {
             /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
             400: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1758,6 +2585,34 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Nothing is there */
             404: {
                 headers: {
@@ -1882,6 +2737,34 @@ export interface operations {
             /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
             400: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2050,6 +2933,34 @@ export interface operations {
             /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
             400: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2233,6 +3144,34 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Nothing is there */
             404: {
                 headers: {
@@ -2353,6 +3292,34 @@ export interface operations {
             /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
             400: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2524,6 +3491,34 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description It was there, and is not kept any more */
             410: {
                 headers: {
@@ -2646,6 +3641,34 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The body is in a form that this route does not read */
             415: {
                 headers: {
@@ -2762,6 +3785,34 @@ export interface operations {
             /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
             400: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2911,6 +3962,34 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Nothing is there */
             404: {
                 headers: {
@@ -3026,6 +4105,34 @@ export interface operations {
             /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
             400: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -3171,6 +4278,34 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Nothing is there */
             404: {
                 headers: {
@@ -3302,6 +4437,34 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The body is in a form that this route does not read */
             415: {
                 headers: {
@@ -3422,6 +4585,34 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The present state does not allow it */
             409: {
                 headers: {
@@ -3533,6 +4724,34 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Nothing is there */
             404: {
                 headers: {
@@ -3577,6 +4796,1857 @@ export interface operations {
                      * @example application/json
                      */
                     Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot answer now; try again later */
+            503: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listKeys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The keys */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "id": "k3v9q0a7m2xz",
+                     *         "name": "billing",
+                     *         "scopes": [
+                     *           "users:read",
+                     *           "changes:read"
+                     *         ],
+                     *         "createdAt": "2026-01-15T09:30:00.000Z"
+                     *       }
+                     *     ]
+                     */
+                    "application/json": components["schemas"]["Key"][];
+                };
+            };
+            /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is in a form that this route does not read */
+            415: {
+                headers: {
+                    /**
+                     * @description the media types that this route reads (RFC 9110 §15.5.16)
+                     * @example application/json
+                     */
+                    Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot answer now; try again later */
+            503: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "billing",
+                 *       "scopes": [
+                 *         "users:read",
+                 *         "changes:read"
+                 *       ],
+                 *       "expiresAt": "2027-01-15T09:30:00.000Z"
+                 *     }
+                 */
+                "application/json": components["schemas"]["NewKey"];
+            };
+        };
+        responses: {
+            /** @description The key */
+            201: {
+                headers: {
+                    /**
+                     * @description where it is (RFC 9110 §10.2.2)
+                     * @example /keys/k3v9q0a7m2xz
+                     */
+                    Location: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "k3v9q0a7m2xz",
+                     *       "name": "billing",
+                     *       "scopes": [
+                     *         "users:read",
+                     *         "changes:read"
+                     *       ],
+                     *       "createdAt": "2026-01-15T09:30:00.000Z",
+                     *       "key": "mk_k3v9q0a7m2xz_0A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7r8S9t0U1"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["CreatedKey"];
+                };
+            };
+            /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is in a form that this route does not read */
+            415: {
+                headers: {
+                    /**
+                     * @description the media types that this route reads (RFC 9110 §15.5.16)
+                     * @example application/json
+                     */
+                    Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Well-formed, but a value breaks a rule */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot answer now; try again later */
+            503: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    revokeKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description the middle part of a key, by which it is named
+                 * @example k3v9q0a7m2xz
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is revoked; no body */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing is there */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part of the path is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is in a form that this route does not read */
+            415: {
+                headers: {
+                    /**
+                     * @description the media types that this route reads (RFC 9110 §15.5.16)
+                     * @example application/json
+                     */
+                    Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot answer now; try again later */
+            503: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listWebhooks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The webhooks */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "id": 1,
+                     *         "url": "https://example.com/muster",
+                     *         "types": [
+                     *           "user.created",
+                     *           "user.deleted"
+                     *         ],
+                     *         "description": "the mailing list",
+                     *         "enabled": true,
+                     *         "position": 42,
+                     *         "createdAt": "2026-01-15T09:30:00.000Z",
+                     *         "updatedAt": "2026-01-15T09:30:00.000Z"
+                     *       }
+                     *     ]
+                     */
+                    "application/json": components["schemas"]["Webhook"][];
+                };
+            };
+            /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is in a form that this route does not read */
+            415: {
+                headers: {
+                    /**
+                     * @description the media types that this route reads (RFC 9110 §15.5.16)
+                     * @example application/json
+                     */
+                    Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot answer now; try again later */
+            503: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description 1–255 visible ASCII characters of the client’s choice: the same key and body create once, and get the same answer */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "url": "https://example.com/muster",
+                 *       "types": [
+                 *         "user.created",
+                 *         "user.deleted"
+                 *       ],
+                 *       "description": "the mailing list"
+                 *     }
+                 */
+                "application/json": components["schemas"]["NewWebhook"];
+            };
+        };
+        responses: {
+            /** @description The webhook as made */
+            201: {
+                headers: {
+                    /**
+                     * @description where it is (RFC 9110 §10.2.2)
+                     * @example /webhooks/1
+                     */
+                    Location: string;
+                    /**
+                     * @description present when this is the stored answer to an earlier request with the same `Idempotency-Key`
+                     * @example true
+                     */
+                    "Idempotent-Replayed"?: "true";
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": 1,
+                     *       "url": "https://example.com/muster",
+                     *       "types": [
+                     *         "user.created",
+                     *         "user.deleted"
+                     *       ],
+                     *       "description": "the mailing list",
+                     *       "enabled": true,
+                     *       "position": 42,
+                     *       "createdAt": "2026-01-15T09:30:00.000Z",
+                     *       "updatedAt": "2026-01-15T09:30:00.000Z",
+                     *       "secret": "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDazfYrxYGGLI="
+                     *     }
+                     */
+                    "application/json": components["schemas"]["WebhookWithSecret"];
+                };
+            };
+            /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The present state does not allow it */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is in a form that this route does not read */
+            415: {
+                headers: {
+                    /**
+                     * @description the media types that this route reads (RFC 9110 §15.5.16)
+                     * @example application/json
+                     */
+                    Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Well-formed, but a value breaks a rule */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot answer now; try again later */
+            503: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description the number of a webhook
+                 * @example 1
+                 */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The webhook */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": 1,
+                     *       "url": "https://example.com/muster",
+                     *       "types": [
+                     *         "user.created",
+                     *         "user.deleted"
+                     *       ],
+                     *       "description": "the mailing list",
+                     *       "enabled": true,
+                     *       "position": 42,
+                     *       "createdAt": "2026-01-15T09:30:00.000Z",
+                     *       "updatedAt": "2026-01-15T09:30:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing is there */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part of the path is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is in a form that this route does not read */
+            415: {
+                headers: {
+                    /**
+                     * @description the media types that this route reads (RFC 9110 §15.5.16)
+                     * @example application/json
+                     */
+                    Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot answer now; try again later */
+            503: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description the number of a webhook
+                 * @example 1
+                 */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone; no body */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing is there */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part of the path is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is in a form that this route does not read */
+            415: {
+                headers: {
+                    /**
+                     * @description the media types that this route reads (RFC 9110 §15.5.16)
+                     * @example application/json
+                     */
+                    Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot answer now; try again later */
+            503: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    updateWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description the number of a webhook
+                 * @example 1
+                 */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "enabled": true
+                 *     }
+                 */
+                "application/merge-patch+json": components["schemas"]["WebhookPatch"];
+                /**
+                 * @example {
+                 *       "enabled": true
+                 *     }
+                 */
+                "application/json": components["schemas"]["WebhookPatch"];
+            };
+        };
+        responses: {
+            /** @description The webhook as it is now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": 1,
+                     *       "url": "https://example.com/muster",
+                     *       "types": [
+                     *         "user.created",
+                     *         "user.deleted"
+                     *       ],
+                     *       "description": "the mailing list",
+                     *       "enabled": true,
+                     *       "position": 42,
+                     *       "createdAt": "2026-01-15T09:30:00.000Z",
+                     *       "updatedAt": "2026-01-15T09:30:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing is there */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part of the path is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is in a form that this route does not read */
+            415: {
+                headers: {
+                    /**
+                     * @description the patch formats that this route reads (RFC 5789 §3.1)
+                     * @example application/merge-patch+json, application/json
+                     */
+                    "Accept-Patch": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Well-formed, but a value breaks a rule */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot answer now; try again later */
+            503: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rotateWebhookSecret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description the number of a webhook
+                 * @example 1
+                 */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The webhook with its new secret */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": 1,
+                     *       "url": "https://example.com/muster",
+                     *       "types": [
+                     *         "user.created",
+                     *         "user.deleted"
+                     *       ],
+                     *       "description": "the mailing list",
+                     *       "enabled": true,
+                     *       "position": 42,
+                     *       "createdAt": "2026-01-15T09:30:00.000Z",
+                     *       "updatedAt": "2026-01-15T09:30:00.000Z",
+                     *       "secret": "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDazfYrxYGGLI="
+                     *     }
+                     */
+                    "application/json": components["schemas"]["WebhookWithSecret"];
+                };
+            };
+            /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing is there */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part of the path is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is in a form that this route does not read */
+            415: {
+                headers: {
+                    /**
+                     * @description the media types that this route reads (RFC 9110 §15.5.16)
+                     * @example application/json
+                     */
+                    Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot answer now; try again later */
+            503: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listDeliveries: {
+        parameters: {
+            query?: {
+                /** @description the most attempts on a page, 1–1000 */
+                limit?: number;
+                /** @description the cursor of the next page, as a `Link` header gives it */
+                after?: string;
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description the number of a webhook
+                 * @example 1
+                 */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page */
+            200: {
+                headers: {
+                    /**
+                     * @description where the next page is, as `<…>; rel="next"` (RFC 8288); absent on the last page
+                     * @example </users?limit=2&after=WyJudmdoRkZybSIsMiwyXQ>; rel="next"
+                     */
+                    Link?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "id": 7,
+                     *         "messageId": "msg_1_42",
+                     *         "position": 42,
+                     *         "type": "user.updated",
+                     *         "attemptedAt": "2026-01-15T09:30:00.000Z",
+                     *         "status": 204,
+                     *         "ms": 31
+                     *       }
+                     *     ]
+                     */
+                    "application/json": components["schemas"]["Delivery"][];
+                };
+            };
+            /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing is there */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part of the path is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is in a form that this route does not read */
+            415: {
+                headers: {
+                    /**
+                     * @description the media types that this route reads (RFC 9110 §15.5.16)
+                     * @example application/json
+                     */
+                    Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot answer now; try again later */
+            503: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    testWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description the number of a webhook
+                 * @example 1
+                 */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The task that sends */
+            202: {
+                headers: {
+                    /**
+                     * @description where it is (RFC 9110 §10.2.2)
+                     * @example /tasks/1
+                     */
+                    Location: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": 1,
+                     *       "kind": "sleep",
+                     *       "state": "succeeded",
+                     *       "input": {
+                     *         "ms": 5000
+                     *       },
+                     *       "priority": 0,
+                     *       "runAt": "2026-01-15T09:30:00.000Z",
+                     *       "attempt": 1,
+                     *       "maxAttempts": 5,
+                     *       "createdAt": "2026-01-15T09:30:00.000Z",
+                     *       "startedAt": "2026-01-15T09:30:00.004Z",
+                     *       "finishedAt": "2026-01-15T09:30:05.006Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Task"];
+                };
+            };
+            /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing is there */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part of the path is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is in a form that this route does not read */
+            415: {
+                headers: {
+                    /**
+                     * @description the media types that this route reads (RFC 9110 §15.5.16)
+                     * @example application/json
+                     */
+                    Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot answer now; try again later */
+            503: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    replayWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description the number of a webhook
+                 * @example 1
+                 */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "after": 42
+                 *     }
+                 */
+                "application/json": components["schemas"]["Replay"];
+            };
+        };
+        responses: {
+            /** @description The task that sends */
+            202: {
+                headers: {
+                    /**
+                     * @description where it is (RFC 9110 §10.2.2)
+                     * @example /tasks/1
+                     */
+                    Location: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": 1,
+                     *       "kind": "sleep",
+                     *       "state": "succeeded",
+                     *       "input": {
+                     *         "ms": 5000
+                     *       },
+                     *       "priority": 0,
+                     *       "runAt": "2026-01-15T09:30:00.000Z",
+                     *       "attempt": 1,
+                     *       "maxAttempts": 5,
+                     *       "createdAt": "2026-01-15T09:30:00.000Z",
+                     *       "startedAt": "2026-01-15T09:30:00.004Z",
+                     *       "finishedAt": "2026-01-15T09:30:05.006Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Task"];
+                };
+            };
+            /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing is there */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It was there, and is not kept any more */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A part of the path is too long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is in a form that this route does not read */
+            415: {
+                headers: {
+                    /**
+                     * @description the media types that this route reads (RFC 9110 §15.5.16)
+                     * @example application/json
+                     */
+                    Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Well-formed, but a value breaks a rule */
+            422: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {
@@ -3671,6 +6741,34 @@ export interface operations {
             /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
             400: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -3797,6 +6895,34 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Nothing is there */
             404: {
                 headers: {
@@ -3894,6 +7020,34 @@ export interface operations {
             /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
             400: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4002,6 +7156,34 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The body is in a form that this route does not read */
             415: {
                 headers: {
@@ -4104,6 +7286,34 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The body is in a form that this route does not read */
             415: {
                 headers: {
@@ -4182,6 +7392,34 @@ export interface operations {
             /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
             400: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
                 content: {

@@ -7,6 +7,7 @@ import type { Config } from './config.ts';
 import db from './db/plugin.ts';
 import { scrubDeleted } from './db/scrub.ts';
 import { entities } from './entities.ts';
+import access from './http/access.ts';
 import docs from './http/docs.ts';
 import edge, { answerBrokenRequest } from './http/edge.ts';
 import { eraseFromAnswers, pruneAnswers } from './http/idempotency.ts';
@@ -17,6 +18,8 @@ import openapi from './http/openapi.ts';
 import problem, { answerFrameworkError } from './http/problem.ts';
 import streams from './http/streams.ts';
 import { strictValidation } from './http/validation.ts';
+import keysRoutes from './keys/keys.routes.ts';
+import keys from './keys/plugin.ts';
 import healthRoutes from './operations/health.routes.ts';
 import health from './operations/health.ts';
 import metricsRoutes from './operations/metrics.routes.ts';
@@ -37,11 +40,20 @@ import { isEmail } from './users/keys.ts';
 import users from './users/plugin.ts';
 import tutorialRoutes from './users/tutorial.routes.ts';
 import usersRoutes from './users/users.routes.ts';
+import { deliverOf } from './webhooks/deliver.task.ts';
+import deliveriesRoutes from './webhooks/deliveries.routes.ts';
+import { Networks } from './webhooks/networks.ts';
+import webhooks from './webhooks/plugin.ts';
+import { Sender, type SenderOptions } from './webhooks/sender.ts';
+import { testOf } from './webhooks/test.task.ts';
+import webhooksRoutes from './webhooks/webhooks.routes.ts';
 
 /** What the tests add. */
 interface Extra {
   /** Kinds of tasks of their own. */
   kinds?: readonly TaskKind[];
+  /** How webhooks are sent to: another limit of time, another resolver. */
+  sender?: Omit<SenderOptions, 'networks'>;
   /** Called at each step of a task. */
   reached?(step: string): void;
 }
@@ -74,6 +86,7 @@ export async function buildApp(
   await app.register(overload, { maxDelayMs: config.maxEventLoopDelayMs });
   await app.register(methods);
   await app.register(open);
+  await app.register(access);
   await app.register(openapi);
   await app.register(docs);
   await app.register(health);
@@ -84,11 +97,23 @@ export async function buildApp(
     minFreeBytes: config.minFreeDiskMb * 2 ** 20,
     entities,
   });
+  await app.register(keys, { host: config.host, jwt: config.jwt });
   await app.register(changes);
+  const networks = new Networks(config.webhookAllowedNetworks);
+  const sender = new Sender({ ...extra.sender, networks });
+  app.addHook('onClose', () => sender.close()); // after the tasks that send: the hooks run in reverse
   const scrub = () =>
     scrubDeleted(app.orm, app.reader.dialect, ['users', 'changes', 'idempotency_records', 'tasks']);
   await app.register(tasks, {
-    kinds: [sleep, gather, pruneOf(prunables(config)), eraseOf(erasables, scrub), ...(extra.kinds ?? [])],
+    kinds: [
+      sleep,
+      gather,
+      pruneOf(prunables(config)),
+      eraseOf(erasables, scrub),
+      deliverOf(sender, app.bell),
+      testOf(sender),
+      ...(extra.kinds ?? []),
+    ],
     schedules: [{ name: 'prune', kind: 'prune', input: {}, cron: '17 * * * *', timeZone: 'UTC' }],
     formats,
     concurrency: config.taskConcurrency,
@@ -96,6 +121,7 @@ export async function buildApp(
     reached: extra.reached,
   });
   await app.register(users);
+  await app.register(webhooks);
 
   await app.register(usersRoutes);
   await app.register(historyRoutes);
@@ -103,6 +129,9 @@ export async function buildApp(
   await app.register(changesRoutes);
   await app.register(tasksRoutes);
   await app.register(schedulesRoutes);
+  await app.register(keysRoutes);
+  await app.register(webhooksRoutes, { networks });
+  await app.register(deliveriesRoutes);
   await app.register(tutorialRoutes);
   await app.register(healthRoutes);
   await app.register(metricsRoutes);

@@ -1,5 +1,6 @@
 import { isDatabaseUrl, redactUrl } from './db/url.ts';
 import { StartError } from './errors.ts';
+import { readNetworks } from './webhooks/networks.ts';
 
 /** A setting: its default, how it is read from text (undefined: it cannot be), and what an operator is told is allowed. */
 interface Setting<T> {
@@ -28,6 +29,21 @@ function oneOf<T extends string>(byDefault: T, all: readonly T[]): Setting<T> {
   };
 }
 
+/** Plain http is for tests, on this machine. */
+function isIssuer(given: string): boolean {
+  if (given === 'none') return true;
+  const { protocol, hostname, search, hash } = URL.parse(given) ?? {};
+  const isSafe = protocol === 'https:' || (protocol === 'http:' && hostname === '127.0.0.1');
+  return isSafe && search === '' && hash === '';
+}
+
+function jwtOf(issuer: string, audience: string): { issuer: string; audience: string } | undefined {
+  if ((issuer === 'none') !== (audience === 'none')) {
+    throw new StartError('JWT_ISSUER and JWT_AUDIENCE go together: set both, or none');
+  }
+  return issuer === 'none' ? undefined : { issuer, audience };
+}
+
 /** Every setting of Muster, by the variable it is read from. */
 export const SETTINGS = {
   DATABASE_URL: text(
@@ -45,6 +61,8 @@ export const SETTINGS = {
     ': megabytes that must be free beside an SQLite file to be ready; 0 does not ask',
   ),
   LOG_LEVEL: oneOf('info', ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']),
+  JWT_ISSUER: text('none', isIssuer, 'none, or the https URL of an OpenID provider'),
+  JWT_AUDIENCE: text('none', () => true, 'the audience that tokens must name; with JWT_ISSUER'),
   MAX_CONNECTIONS: wholeNumber(
     10_000,
     1,
@@ -84,22 +102,23 @@ export const SETTINGS = {
     ': days for which changes are kept; 0 keeps them for ever',
   ),
   IDEMPOTENCY_RETENTION_DAYS: wholeNumber(7, 1, 36_500, ': days for which answers are kept for a repetition'),
+  WEBHOOK_ALLOWED_NETWORKS: text(
+    'none',
+    (list) => readNetworks(list) !== undefined,
+    'none, or CIDR blocks separated by commas, such as 10.1.0.0/16,fd00::/8',
+  ),
 };
 
 export type Config = ReturnType<typeof loadConfig>;
+
+type Env = Record<string, string | undefined>;
 
 /**
  * Reads the settings from `env`; a missing or empty variable takes its default. Nothing else reads the environment.
  * @throws {StartError} naming the variable, what was given and what is allowed
  */
-export function loadConfig(env: Record<string, string | undefined> = process.env) {
-  const read = <T>(name: keyof typeof SETTINGS, setting: Setting<T>): T => {
-    const given = env[name] ?? '';
-    const value = given === '' ? setting.default : setting.read(given);
-    if (value !== undefined) return value;
-    const shown = JSON.stringify(name === 'DATABASE_URL' ? redactUrl(given) : given);
-    throw new StartError(`${name}=${shown} cannot be used: allowed is ${setting.allowed}`);
-  };
+export function loadConfig(env: Env = process.env) {
+  const read = <T>(name: keyof typeof SETTINGS, setting: Setting<T>) => readSetting(env, name, setting);
   return {
     databaseUrl: read('DATABASE_URL', SETTINGS.DATABASE_URL),
     databasePoolMax: read('DATABASE_POOL_MAX', SETTINGS.DATABASE_POOL_MAX),
@@ -107,6 +126,7 @@ export function loadConfig(env: Record<string, string | undefined> = process.env
     port: read('PORT', SETTINGS.PORT),
     minFreeDiskMb: read('MIN_FREE_DISK_MB', SETTINGS.MIN_FREE_DISK_MB),
     logLevel: read('LOG_LEVEL', SETTINGS.LOG_LEVEL),
+    jwt: jwtOf(read('JWT_ISSUER', SETTINGS.JWT_ISSUER), read('JWT_AUDIENCE', SETTINGS.JWT_AUDIENCE)),
     maxConnections: read('MAX_CONNECTIONS', SETTINGS.MAX_CONNECTIONS),
     maxEventLoopDelayMs: read('MAX_EVENT_LOOP_DELAY_MS', SETTINGS.MAX_EVENT_LOOP_DELAY_MS),
     maxStreamsPerClient: read('MAX_STREAMS_PER_CLIENT', SETTINGS.MAX_STREAMS_PER_CLIENT),
@@ -115,6 +135,42 @@ export function loadConfig(env: Record<string, string | undefined> = process.env
     taskRetentionDays: read('TASK_RETENTION_DAYS', SETTINGS.TASK_RETENTION_DAYS),
     changeRetentionDays: read('CHANGE_RETENTION_DAYS', SETTINGS.CHANGE_RETENTION_DAYS),
     idempotencyRetentionDays: read('IDEMPOTENCY_RETENTION_DAYS', SETTINGS.IDEMPOTENCY_RETENTION_DAYS),
+    webhookAllowedNetworks: read('WEBHOOK_ALLOWED_NETWORKS', SETTINGS.WEBHOOK_ALLOWED_NETWORKS),
     shutdownTimeoutMs: read('SHUTDOWN_TIMEOUT_MS', SETTINGS.SHUTDOWN_TIMEOUT_MS),
   };
+}
+
+/** What the commands ask of the environment. */
+export const CLIENT_SETTINGS = {
+  MUSTER_URL: text(
+    'http://127.0.0.1:3000',
+    (given) => /^https?:\/\/[^\s/?#@]+\/?$/.test(given) && URL.canParse(given),
+    'http://HOST:PORT or https://HOST:PORT',
+  ),
+  MUSTER_KEY: text('', (given) => /^[\x21-\x7e]+$/.test(given), 'a key, without spaces'),
+};
+
+/** Reads what the commands ask of the environment, as `loadConfig` does. */
+export function loadClientConfig(env: Env = process.env) {
+  return {
+    url: readSetting(env, 'MUSTER_URL', CLIENT_SETTINGS.MUSTER_URL),
+    key: readSetting(env, 'MUSTER_KEY', CLIENT_SETTINGS.MUSTER_KEY),
+    /** Whether npm has written to this stdout which script it runs. */
+    isAfterNpmLines: env.npm_lifecycle_event === 'muster' && env.npm_config_loglevel !== 'silent',
+  };
+}
+
+/** What is given may be a secret. */
+const SHOWN: Record<string, (given: string) => string> = {
+  DATABASE_URL: redactUrl,
+  MUSTER_URL: redactUrl,
+  MUSTER_KEY: () => '***',
+};
+
+function readSetting<T>(env: Env, name: string, setting: Setting<T>): T {
+  const given = env[name] ?? '';
+  const value = given === '' ? setting.default : setting.read(given);
+  if (value !== undefined) return value;
+  const shown = JSON.stringify(SHOWN[name]?.(given) ?? given);
+  throw new StartError(`${name}=${shown} cannot be used: allowed is ${setting.allowed}`);
 }

@@ -27,6 +27,24 @@ export class Malformed extends Refusal {}
 /** A well-formed request whose values break a rule. */
 export class Invalid extends Refusal {}
 
+/** Nobody who is known here asks. `challenge` is the answer's `WWW-Authenticate` (RFC 6750 §3). */
+export class Unauthorized extends Refusal {
+  readonly challenge: string;
+  constructor(code: string, message: string, challenge: string) {
+    super(code, message);
+    this.challenge = challenge;
+  }
+}
+
+/** Who asks may not do this. */
+export class Forbidden extends Refusal {
+  readonly challenge: string | undefined;
+  constructor(code: string, message: string, challenge?: string) {
+    super(code, message);
+    this.challenge = challenge;
+  }
+}
+
 /** What was named does not exist. */
 export class NotFound extends Refusal {}
 

@@ -22,6 +22,8 @@ t.test('a value that cannot be used is named with what was given and what is all
     PORT: ['-1', '65536', '0x50', '80 ', '1e3', 'http'],
     MIN_FREE_DISK_MB: ['-1', '64MB'],
     LOG_LEVEL: ['INFO', 'verbose'],
+    JWT_ISSUER: ['issuer', 'http://issuer.example', 'https://issuer.example/?a=b'],
+    JWT_AUDIENCE: [],
     MAX_CONNECTIONS: ['0', '-5'],
     MAX_EVENT_LOOP_DELAY_MS: ['-1', '60001'],
     MAX_STREAMS_PER_CLIENT: ['0', 'many'],
@@ -31,6 +33,15 @@ t.test('a value that cannot be used is named with what was given and what is all
     TASK_RETENTION_DAYS: ['0', '-1', 'ever'],
     CHANGE_RETENTION_DAYS: ['-1', '36501', 'ever'],
     IDEMPOTENCY_RETENTION_DAYS: ['0', '36501', '1d'],
+    WEBHOOK_ALLOWED_NETWORKS: [
+      'all',
+      '10.0.0.1',
+      '10.0.0.0/33',
+      '10.0.0.0/8;fd00::/8',
+      '010.0.0.0/8',
+      '::/129',
+      '10.0.0.0/8,',
+    ],
   };
   t.strictSame(Object.keys(wrong), Object.keys(SETTINGS), 'every variable is tried');
   for (const [name, values] of Object.entries(wrong)) {

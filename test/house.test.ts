@@ -25,7 +25,10 @@ const MAY_IMPORT: Record<string, string[]> = {
   tasks: ['db', 'http'],
   changes: ['db', 'http'],
   operations: ['db', 'http'],
+  keys: ['db', 'http'],
   users: ['db', 'http', 'tasks', 'changes'],
+  cli: ['config.ts', 'db', 'http', 'keys', 'entities.ts'],
+  webhooks: ['db', 'http', 'tasks', 'changes'],
 };
 
 t.test('the rooms of the house import only what is below them', async (t) => {

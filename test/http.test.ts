@@ -94,17 +94,21 @@ t.test('what is not HTTP, or not for one host, is a problem document too', async
   for (const [title, request, status] of [
     ['no HTTP', 'hello\r\n\r\n', 400],
     ['no Host', 'GET /users HTTP/1.1\r\nConnection: close\r\n\r\n', 400],
-    ['two Hosts', 'GET /users HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n', 400],
-    ['two lengths', 'POST /users HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n', 400],
+    ['two Hosts', 'GET /users HTTP/1.1\r\nHost: localhost\r\nHost: b\r\nConnection: close\r\n\r\n', 400],
     [
-      'a length and chunks',
-      'POST /users HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n',
+      'two lengths',
+      'POST /users HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n',
       400,
     ],
-    ['a header too large', `GET / HTTP/1.1\r\nHost: a\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 431],
+    [
+      'a length and chunks',
+      'POST /users HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n',
+      400,
+    ],
+    ['a header too large', `GET / HTTP/1.1\r\nHost: localhost\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 431],
     [
       'an expectation',
-      'POST /users HTTP/1.1\r\nHost: a\r\nExpect: a-miracle\r\nConnection: close\r\n\r\n',
+      'POST /users HTTP/1.1\r\nHost: localhost\r\nExpect: a-miracle\r\nConnection: close\r\n\r\n',
       417,
     ],
   ] as const) {
@@ -124,11 +128,11 @@ t.test('what is not HTTP, or not for one host, is a problem document too', async
 
 t.test('a client that sends its header drop by drop is let go', async (t) => {
   const { port } = await listening(t, { requestTimeoutMs: 1000 });
-  const answer = await raw(port, 'GET /users HTTP/1.1\r\nHost: a\r\n', 'X-Slow: ');
+  const answer = await raw(port, 'GET /users HTTP/1.1\r\nHost: localhost\r\n', 'X-Slow: ');
   t.match(answer, /^HTTP\/1.1 408 /);
   const body = await raw(
     port,
-    'POST /users HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{',
+    'POST /users HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{',
   );
   t.match(body, /^HTTP\/1.1 408 /, 'and so is one that never ends its body');
 });
@@ -167,7 +171,7 @@ t.test('the log says what was asked, and nothing about whom', async (t) => {
   await app.orm.em.fork().execute('drop table users');
   await request('POST', '/users', { json: { name: 'Secret Name', email: 'secret@example.com' } });
   t.match(
-    JSON.stringify(log[0]),
+    JSON.stringify(log.find(({ msg }) => msg === 'request')),
     /"reqId":"[-0-9a-f]{36}","method":"POST","route":"\/users","status":201,"ms":/,
   );
   const text = JSON.stringify(log);
@@ -193,7 +197,7 @@ t.test('each request has an entity manager of its own, and one only', async (t) 
   await app.register(db, { databaseUrl: 'sqlite::memory:', poolMax: 1, minFreeBytes: 0, entities });
   t.teardown(() => app.close());
   const seen: unknown[] = [];
-  app.get('/', async (request) => {
+  app.get('/', { schema: { security: [] } }, async (request) => {
     seen.push(request.em, request.em);
     return {};
   });

@@ -40,7 +40,8 @@ t.test('openapi.json is what the service makes: `npm run openapi` was not forgot
 
 t.test('GET /openapi.json serves it, whatever the configuration', async (t) => {
   const config = loadConfig({ DATABASE_URL: 'sqlite::memory:', LOG_LEVEL: 'silent', PORT: '8080' });
-  const app = await buildApp({ ...config, host: '0.0.0.0', maxConnections: 5 });
+  const jwt = { issuer: 'https://issuer.example', audience: 'muster' };
+  const app = await buildApp({ ...config, host: '0.0.0.0', jwt, maxConnections: 5 });
   t.teardown(() => app.close());
   const response = await app.inject('/openapi.json');
   t.equal(response.headers['content-type'], 'application/json; charset=utf-8');
@@ -66,11 +67,14 @@ t.test('it is valid by the OpenAPI 3.1 schema', async (t) => {
 
 t.test('every route of the service is listed', async (t) => {
   t.strictSame(operations.map(({ name }) => name).sort(), [
+    'DELETE /keys/{id}',
     'DELETE /schedules/{id}',
     'DELETE /users/{id}',
+    'DELETE /webhooks/{id}',
     'GET /changes',
     'GET /health/live',
     'GET /health/ready',
+    'GET /keys',
     'GET /metrics',
     'GET /schedules',
     'GET /start-task',
@@ -80,14 +84,23 @@ t.test('every route of the service is listed', async (t) => {
     'GET /users',
     'GET /users/{id}',
     'GET /users/{id}/history',
+    'GET /webhooks',
+    'GET /webhooks/{id}',
+    'GET /webhooks/{id}/deliveries',
     'PATCH /users/{id}',
+    'PATCH /webhooks/{id}',
     'POST /add-user',
+    'POST /keys',
     'POST /schedules',
     'POST /tasks',
     'POST /tasks/{id}/cancel',
     'POST /tasks/{id}/retry',
     'POST /users',
     'POST /users/{id}/erase',
+    'POST /webhooks',
+    'POST /webhooks/{id}/replay',
+    'POST /webhooks/{id}/rotate-secret',
+    'POST /webhooks/{id}/test',
   ]);
 });
 
@@ -127,7 +140,7 @@ t.test('every body, asked for or answered, has an example', async (t) => {
   const bodies = operations.flatMap(({ name, operation: { requestBody } }) =>
     requestBody === undefined || '$ref' in requestBody ? [] : [{ name, content: requestBody.content }],
   );
-  t.equal(bodies.length, 5, 'four POSTs and a PATCH');
+  t.equal(bodies.length, 9, 'seven POSTs and two PATCHes');
   const all = [...bodies, ...answers.map(({ name, answer }) => ({ name, content: answer.content ?? {} }))];
   for (const { name, content } of all) {
     for (const [type, { example, examples }] of Object.entries(content)) {
@@ -167,6 +180,8 @@ t.test('the headers of an answer are listed with it, with an example', async (t)
     }),
   );
   const everywhere = ({ name, method }: Listed) => [
+    [`${name} 401`, ['WWW-Authenticate']],
+    [`${name} 403`, ['WWW-Authenticate']],
     [`${name} 415`, [method === 'patch' ? 'Accept-Patch' : 'Accept']],
     [`${name} 429`, ['Retry-After']],
     [`${name} 503`, ['Retry-After']],
@@ -186,7 +201,12 @@ t.test('the headers of an answer are listed with it, with an example', async (t)
     'POST /tasks 202': ['Location', 'Idempotent-Replayed'],
     'GET /tasks 200': ['Link'],
     'GET /tasks/{id} 200': ['Preference-Applied'],
+    'POST /keys 201': ['Location'],
     'POST /schedules 201': ['Location', 'Idempotent-Replayed'],
+    'POST /webhooks 201': ['Location', 'Idempotent-Replayed'],
+    'GET /webhooks/{id}/deliveries 200': ['Link'],
+    'POST /webhooks/{id}/test 202': ['Location'],
+    'POST /webhooks/{id}/replay 202': ['Location'],
   });
 });
 
@@ -204,7 +224,7 @@ t.test('a PATCH takes a merge patch, and JSON after it', async (t) => {
 
 t.test('a task to be enqueued is one of its kinds, told apart by name', async (t) => {
   const schema = document.components?.schemas?.NewTask;
-  const kinds = ['sleep', 'gather', 'prune', 'erase'];
+  const kinds = ['sleep', 'gather', 'prune', 'erase', 'deliver', 'test-webhook'];
   t.match(schema, { discriminator: { propertyName: 'kind' } });
   const { discriminator, oneOf = [] } = schema as OpenAPIV3_1.SchemaObject;
   t.strictSame(Object.keys(discriminator?.mapping ?? {}), kinds);

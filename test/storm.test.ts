@@ -6,10 +6,11 @@ import { fetch as checkedFetch } from './support/fetch.ts';
 import { Follower } from './support/follow.ts';
 import { type Change, fold } from './support/log.ts';
 import { freePort } from './support/postgres.ts';
+import { startReceiver } from './support/receiver.ts';
 import { type Service, startService } from './support/service.ts';
 
-/** How often a service is killed; fewer while one works on this file. Every stream is cut twice as often. */
-const KILLS = Number(process.env.STORM_KILLS ?? 50);
+/** How often a service is killed: `.ci/run` does it 50 times. The stream is cut twice as often. */
+const KILLS = Number(process.env.STORM_KILLS ?? 8);
 const WRITERS = 8;
 
 /** What writers and followers share: where the services are, and when all is over. */
@@ -105,12 +106,17 @@ async function start(
 }
 
 function startReplica(t: Test, databaseUrl: string, port: number): Promise<Service> {
-  const env = { DATABASE_URL: databaseUrl, LOG_LEVEL: 'info', PORT: String(port) };
+  const env = {
+    DATABASE_URL: databaseUrl,
+    LOG_LEVEL: 'info',
+    PORT: String(port),
+    WEBHOOK_ALLOWED_NETWORKS: '127.0.0.0/8',
+  };
   return startService(t, env, 'test/support/storm-service.ts');
 }
 
 onEachDatabase(
-  `after ${KILLS} times kill -9 among ${WRITERS} writers, what was committed, the log and what a follower saw are the same`,
+  `after ${KILLS} times kill -9 among ${WRITERS} writers the table, the log, what a follower saw and what a webhook took are the same`,
   async (t, dialect) => {
     const databaseUrl = await emptyDatabase(t, dialect);
     const { services, ports } = await start(t, databaseUrl, dialect === 'postgresql' ? 2 : 1);
@@ -121,6 +127,19 @@ onEachDatabase(
       undone: [],
       held: 0,
     };
+    const taken = new Map<number, Set<string>>();
+    const order = new Map<number, number[]>();
+    const receiver = await startReceiver(t, ({ id, body: { data } }, response) => {
+      response.writeHead(204).end();
+      const { position, userId } = data;
+      if (!taken.has(position)) order.set(userId, [...(order.get(userId) ?? []), position]);
+      taken.set(position, (taken.get(position) ?? new Set()).add(id));
+    });
+    await checkedFetch(`${storm.bases[0]}/webhooks`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ url: receiver.url }),
+    });
     let head = Number.POSITIVE_INFINITY;
     const cut = { now: () => {} };
     let cuts = 0;
@@ -161,6 +180,18 @@ onEachDatabase(
     );
     t.strictSame(seen, log);
     t.strictSame(fold(log), users, 'the log from its start gives the table');
+
+    await receiver.until(() => log.every(({ position }) => taken.has(position)));
+    t.equal(taken.size, log.length, 'the webhook took each');
+    t.strictSame(
+      [...taken].filter(([, ids]) => ids.size !== 1),
+      [],
+      'under one id, however often it was sent',
+    );
+    const inOrder = [...order.values()].every((positions) =>
+      positions.every((one, at) => at === 0 || one > (positions[at - 1] ?? 0)),
+    );
+    t.ok(inOrder, 'the changes of each user in order');
 
     const versions = new Map<number, number>();
     for (const { userId, version } of log) {

@@ -1,4 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { needs } from '../http/access.ts';
 import { sendJson } from '../http/json.ts';
 import { TAGS } from '../http/openapi.ts';
 import { linkHeader, linkNext } from '../http/paging.ts';
@@ -23,6 +24,7 @@ const changes: FastifyPluginAsyncTypebox = async (app) => {
           'was empty. With `Accept: text/event-stream` the changes arrive as they are made; `Last-Event-ID` goes on where ' +
           'a stream broke off, and nothing is missed. To begin, read `GET /users` and follow from its `Muster-Position`.',
         tags: [TAGS.changes.name],
+        security: needs('changes:read'),
         querystring: ListChangesQuery,
         headers: FollowHeaders,
         response: {

@@ -19,6 +19,12 @@ export const TAGS = {
     name: 'Tasks',
     description: 'Long work that runs beside the requests, and what has become of it.',
   },
+  keys: { name: 'Keys', description: 'Who may do what: API keys and their scopes.' },
+  webhooks: {
+    name: 'Webhooks',
+    description:
+      'Have every change pushed to a URL: signed, at least once, and the changes of one user in order.',
+  },
   operations: { name: 'Operations', description: 'For those who run Muster: whether it is well.' },
   tutorial: {
     name: 'Tutorial',

@@ -4,6 +4,7 @@ import { databaseFailure } from '../db/failures.ts';
 import {
   Conflict,
   type Fault,
+  Forbidden,
   Gone,
   Invalid,
   Malformed,
@@ -11,6 +12,7 @@ import {
   PreconditionFailed,
   Refusal,
   TooMany,
+  Unauthorized,
   Unavailable,
   UnsupportedMediaType,
 } from '../errors.ts';
@@ -103,6 +105,8 @@ const { STATUS_CODES } = process.getBuiltinModule('node:http');
 
 const STATUS_OF = new Map<unknown, number>([
   [Malformed, 400],
+  [Unauthorized, 401],
+  [Forbidden, 403],
   [NotFound, 404],
   [Conflict, 409],
   [Gone, 410],
@@ -204,6 +208,9 @@ export default plugin(
     app.setErrorHandler((error, request, reply) => {
       const body = toProblem(error, request);
       if (body.status >= 500) request.log.error({ err: error }, body.detail);
+      if ((error instanceof Unauthorized || error instanceof Forbidden) && error.challenge !== undefined) {
+        reply.header('www-authenticate', error.challenge);
+      }
       if (body.status === 415)
         reply.header(request.method === 'PATCH' ? 'accept-patch' : 'accept', acceptedBy(request));
       return sendProblem(reply, body);

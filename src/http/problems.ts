@@ -1,4 +1,5 @@
 import { Invalid, Malformed, Refusal, TooMany, UnsupportedMediaType } from '../errors.ts';
+import { noKey, tooNarrow } from './access.ts';
 import { Problem, type ProblemBody, problem, problemOf } from './problem.ts';
 import { ref } from './schemas.ts';
 
@@ -10,8 +11,11 @@ import { ref } from './schemas.ts';
  */
 type Case = number | Refusal | ProblemBody | { status: number; headers: object };
 
-/** What every route may answer, whatever it does: broken URLs and hosts, compressed bodies, limits, faults, shutdown. */
-const EVERYWHERE = [400, 415, 429, 500, 503];
+/**
+ * What every route may answer, whatever it does: broken URLs and hosts, no or too narrow a key, compressed bodies, limits,
+ * faults, shutdown.
+ */
+const EVERYWHERE = [400, 401, 403, 415, 429, 500, 503];
 
 export function problems(...cases: Case[]) {
   const examples = new Map<number, ProblemBody[]>(EVERYWHERE.map((status) => [status, []]));
@@ -94,6 +98,8 @@ export function invalidJson(): Malformed {
 
 const DESCRIPTIONS: Record<number, string> = {
   400: 'Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor',
+  401: 'No key or token, or none that is known here',
+  403: 'The key or token may not do this, or the request comes from elsewhere',
   404: 'Nothing is there',
   409: 'The present state does not allow it',
   410: 'It was there, and is not kept any more',
@@ -116,6 +122,8 @@ const GENERAL: Record<number, ProblemBody> = {
     new Malformed('invalid-url', 'The URL is not percent-encoded UTF-8, or holds NUL.'),
     EXAMPLE_ID,
   ),
+  401: problemOf(noKey(), EXAMPLE_ID),
+  403: problemOf(tooNarrow('users:write'), EXAMPLE_ID),
   404: problem(404, 'There is nothing here.', EXAMPLE_ID),
   413: problem(413, 'The body is larger than this route takes.', EXAMPLE_ID),
   414: problem(414, 'A part of the path is too long.', EXAMPLE_ID),
@@ -139,6 +147,29 @@ const RETRY_AFTER = {
 };
 
 const HEADERS: [number, object][] = [
+  [
+    401,
+    {
+      'WWW-Authenticate': {
+        type: 'string',
+        required: true,
+        description:
+          'that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)',
+        examples: ['Bearer error="invalid_token"'],
+      },
+    },
+  ],
+  [
+    403,
+    {
+      'WWW-Authenticate': {
+        type: 'string',
+        description:
+          'which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused',
+        examples: ['Bearer error="insufficient_scope", scope="users:write"'],
+      },
+    },
+  ],
   [
     415,
     {

@@ -37,8 +37,18 @@ export async function makeDocument(
       },
       servers: [{ url: '/', description: 'this service' }],
       tags: Object.values(TAGS),
-      // Muster answers whoever can reach it.
-      security: [],
+      components: {
+        securitySchemes: {
+          bearer: {
+            type: 'http',
+            scheme: 'bearer',
+            description:
+              'An API key (`mk_…`), or a token of the OpenID provider that the service trusts (RFC 6750). What an ' +
+              'operation lists here is the scope that it needs. As long as there is no key, and on loopback only, ' +
+              'whoever can reach the service may do everything.',
+          },
+        },
+      },
     },
     refResolver: {
       // Every component has the name that its schema gives it.

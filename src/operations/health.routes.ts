@@ -1,4 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { ANYBODY } from '../http/access.ts';
 import { TAGS } from '../http/openapi.ts';
 import { problem, sendProblem } from '../http/problem.ts';
 import { EXAMPLE_ID, problems } from '../http/problems.ts';
@@ -19,6 +20,7 @@ const healthRoutes: FastifyPluginAsyncTypebox = async (app) => {
         description:
           'It asks nothing of the database: a service that is not alive is to be started anew, and that mends no database.',
         tags: [TAGS.operations.name],
+        security: ANYBODY,
         response: {
           200: { description: 'It does', content: { 'application/json': { schema: ref(Health) } } },
           ...problems(),
@@ -40,6 +42,7 @@ const healthRoutes: FastifyPluginAsyncTypebox = async (app) => {
           'lacks a migration, when no background tasks are run, or when the disk of an SQLite file is nearly full. The ' +
           'answer may be a second old.',
         tags: [TAGS.operations.name],
+        security: ANYBODY,
         response: {
           200: { description: 'It can', content: { 'application/json': { schema: ref(Health) } } },
           ...problems(notReady({ ready: false, checks: EXAMPLE }, EXAMPLE_ID)),

@@ -1,4 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { ANYBODY } from '../http/access.ts';
 import { TAGS } from '../http/openapi.ts';
 import { problems } from '../http/problems.ts';
 import { ref } from '../http/schemas.ts';
@@ -24,6 +25,7 @@ const metricsRoutes: FastifyPluginAsyncTypebox = async (app) => {
         summary: 'What this replica measures of itself',
         description: 'For Prometheus, each replica by itself. The answer may be a second old.',
         tags: [TAGS.operations.name],
+        security: ANYBODY,
         response: {
           200: {
             description: 'Every metric as it is now',

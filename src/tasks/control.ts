@@ -6,6 +6,7 @@ import { now } from '../db/time.ts';
 import type { Tx } from '../db/tx.ts';
 import { Conflict, NotFound } from '../errors.ts';
 import type { TaskState } from './task.entity.ts';
+import { CANCEL, CHANGED, QUEUED } from './topics.ts';
 import { isFinished, TASK_COLUMNS, type TaskRow, type TaskView, taskView } from './view.ts';
 
 /** What is done to a task from outside. */
@@ -92,6 +93,33 @@ export async function cancelDescendants(
      returning id, state`,
     [JSON.stringify(ids)],
   );
+}
+
+/** Cancels the unfinished task of a kind that has this dedupe key, if there is one. */
+export async function cancelByKey(tx: Tx, kind: string, dedupeKey: string): Promise<void> {
+  const [task] = await execute<{ id: number }>(
+    tx.em,
+    'select id from tasks where kind = ? and dedupe_key = ? and finished_at is null',
+    [kind, dedupeKey],
+  );
+  if (task === undefined) return;
+  tx.changed();
+  await cancelDescendants(tx.em, [task.id], { self: true });
+  tx.ring(CANCEL);
+  tx.ring(CHANGED);
+}
+
+/** Lets the task of a kind that has this dedupe key run at once, if it waits for its time. */
+export async function hastenByKey(tx: Tx, kind: string, dedupeKey: string): Promise<void> {
+  tx.changed();
+  const at = now(dialectOf(tx.em));
+  await execute(
+    tx.em,
+    `update tasks set state = 'queued', run_at = ${at} where kind = ? and dedupe_key = ? and finished_at is null
+       and state = 'scheduled' and run_at is not null`,
+    [kind, dedupeKey],
+  );
+  tx.ring(QUEUED);
 }
 
 async function lockTask(tx: Tx, id: number): Promise<{ state: TaskState }> {

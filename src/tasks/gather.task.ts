@@ -60,6 +60,7 @@ export const gather = defineTask({
   description:
     'Runs many tasks at once and ends when all have: its result lists how each ended, in the order given.',
   input: GatherInput,
+  parts: ({ tasks }) => tasks,
   waits: true,
   async run(context) {
     const { signal, log, tasks } = context;

@@ -2,6 +2,7 @@ import type { FastifyBaseLogger } from 'fastify';
 import type { Static, TSchema } from 'typebox';
 import type { Tx } from '../db/tx.ts';
 import { Refusal } from '../errors.ts';
+import type { Scope } from '../http/access.ts';
 import type { TaskQueue } from './queue.ts';
 
 /** What a function is given for one attempt. */
@@ -43,8 +44,15 @@ export interface TaskKind<Input = unknown> {
   readonly timeoutMs: number | undefined;
   /** At most so many at once in one process. */
   readonly concurrency: number;
-  /** It only waits for other tasks: it takes no slot, or those that it waits for could find none. */
+  /**
+   * It only waits, for other tasks or for another machine: it takes no slot. Those that it waits for could find none, or
+   * a machine that does not answer would hold up everybody else's work.
+   */
   readonly waits: boolean;
+  /** What it takes, besides `tasks:write`, to enqueue it over HTTP. */
+  readonly scope: Scope | undefined;
+  /** The tasks that an input has in it. */
+  parts(input: Input): readonly { kind: string }[];
 }
 
 interface Definition<Schema extends TSchema> {
@@ -56,13 +64,23 @@ interface Definition<Schema extends TSchema> {
   timeoutMs?: number;
   concurrency?: number;
   waits?: boolean;
+  scope?: Scope;
+  parts?(input: Static<Schema>): readonly { kind: string }[];
 }
 
 /** `input` is a JSON Schema as it is written; the type that `run` is given is read from it. */
 export function defineTask<const Schema extends TSchema>(
   definition: Definition<Schema>,
 ): TaskKind<Static<Schema>> {
-  return { maxAttempts: 5, timeoutMs: undefined, concurrency: Infinity, waits: false, ...definition };
+  return {
+    maxAttempts: 5,
+    timeoutMs: undefined,
+    concurrency: Infinity,
+    waits: false,
+    scope: undefined,
+    parts: () => [],
+    ...definition,
+  };
 }
 
 /** A function throws it to fail for good: another attempt would not help. */
@@ -71,6 +89,15 @@ export class PermanentFailure extends Error {
   constructor(message: string, code?: string, options?: ErrorOptions) {
     super(message, options);
     this.code = code;
+  }
+}
+
+/** A function throws it to be run again after so long, as often as it likes: `maxAttempts` is for what it did not expect. */
+export class RetryLater extends Error {
+  readonly afterMs: number;
+  constructor(afterMs: number, message: string) {
+    super(message);
+    this.afterMs = afterMs;
   }
 }
 

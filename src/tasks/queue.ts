@@ -1,6 +1,7 @@
 import type { Reader } from '../db/reader.ts';
 import type { Tx } from '../db/tx.ts';
 import { Invalid } from '../errors.ts';
+import type { Scope } from '../http/access.ts';
 import { insertTask } from './insert.ts';
 import type { TaskKind } from './kinds.ts';
 import { QUEUED, SCHEDULED } from './topics.ts';
@@ -66,6 +67,21 @@ export class TaskQueue {
     const found = this.#kinds.get(name);
     if (found === undefined) throw unknownKind([...this.#kinds.keys()]);
     return found.kind;
+  }
+
+  /**
+   * What it takes, besides `tasks:write`, to enqueue such a task over HTTP, all that it would enqueue included.
+   * @throws {Invalid} `unknown-kind`, and for an input that its schema does not allow
+   */
+  scopesOf(name: string, input: unknown): ReadonlySet<Scope> {
+    const kind = this.find(name);
+    this.check(name, input);
+    const scopes = new Set(kind.scope === undefined ? [] : [kind.scope]);
+    for (const part of kind.parts(input)) {
+      const { scope } = this.find(part.kind);
+      if (scope !== undefined) scopes.add(scope);
+    }
+    return scopes;
   }
 
   /** @throws {Invalid} with every fault of `input`, where it is */

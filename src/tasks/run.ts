@@ -2,7 +2,14 @@ import type { FastifyBaseLogger } from 'fastify';
 import type { Tx } from '../db/tx.ts';
 import type { Claimed } from './claim.ts';
 import { backoffMs, errorOf, resultJson } from './failure.ts';
-import { Aborted, LeaseLost, PermanentFailure, type TaskContext, type TaskKind } from './kinds.ts';
+import {
+  Aborted,
+  LeaseLost,
+  PermanentFailure,
+  RetryLater,
+  type TaskContext,
+  type TaskKind,
+} from './kinds.ts';
 import type { TaskQueue } from './queue.ts';
 import { type Fence, type Outcome, saveCheckpoints, stillOwn } from './settle.ts';
 import type { TaskProgress } from './task.entity.ts';
@@ -126,7 +133,7 @@ export class Run {
         return this.#outcome({ state: 'queued' });
       }
       if (this.outcome === undefined) {
-        const isLast = error instanceof PermanentFailure || claimed.attempt >= claimed.max_attempts;
+        const isLast = this.#isLast(error);
         const what = isLast ? 'failed' : 'failed, and will be tried again';
         this.log[isLast ? 'error' : 'warn']({ err: error }, `Background task ${kind.kind} ${what}`);
       }
@@ -139,13 +146,18 @@ export class Run {
   }
 
   #failure(error: unknown): Outcome {
-    const { attempt, max_attempts: maxAttempts } = this.claimed;
-    const isLast = error instanceof PermanentFailure || attempt >= maxAttempts;
+    const isLast = this.#isLast(error);
+    const delayMs = error instanceof RetryLater ? error.afterMs : backoffMs(this.claimed.attempt);
     return this.#outcome({
       state: isLast ? 'failed' : 'scheduled',
       error: errorOf(error),
-      ...(!isLast && { delayMs: backoffMs(attempt) }),
+      ...(!isLast && { delayMs }),
     });
+  }
+
+  #isLast(error: unknown): boolean {
+    if (error instanceof RetryLater) return false;
+    return error instanceof PermanentFailure || this.claimed.attempt >= this.claimed.max_attempts;
   }
 
   #outcome(rest: Omit<Outcome, keyof Fence>): Outcome {

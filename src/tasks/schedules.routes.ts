@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { TSchema } from 'typebox';
+import { needs, requireScope } from '../http/access.ts';
 import {
   IdempotencyHeaders,
   idempotencyHeader,
@@ -111,6 +112,7 @@ const schedules: FastifyPluginAsyncTypebox = async (app) => {
           'Each time that `cron` names in its time zone is one task, whatever the number of replicas. Times that go by ' +
           'while no service runs are one task when one runs again.',
         tags: [TAGS.tasks.name],
+        security: needs('tasks:write'),
         headers: IdempotencyHeaders,
         body: ref(NewSchedule),
         response: {
@@ -132,6 +134,7 @@ const schedules: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request, reply) => {
       const { input = {}, timeZone = 'UTC', ...rest } = request.body;
+      for (const scope of app.tasks.scopesOf(rest.kind, input)) requireScope(request, scope);
       const answer = await app.write((tx) =>
         onceForKey(tx, request, async () => {
           const schedule = await createSchedule(tx, app.tasks, { ...rest, input, timeZone });
@@ -151,6 +154,7 @@ const schedules: FastifyPluginAsyncTypebox = async (app) => {
         summary: 'List the schedules',
         description: 'All of them, oldest first, those that are built in among them.',
         tags: [TAGS.tasks.name],
+        security: needs('tasks:read'),
         response: {
           200: { type: 'array', items: ref(Schedule), description: 'The schedules' },
           ...problems(),
@@ -168,6 +172,7 @@ const schedules: FastifyPluginAsyncTypebox = async (app) => {
         summary: 'Delete a schedule',
         description: 'What it has enqueued stays. One that is built in cannot be deleted.',
         tags: [TAGS.tasks.name],
+        security: needs('tasks:write'),
         params: { type: 'object', required: ['id'], properties: { id: ScheduleId } },
         response: {
           204: { type: 'null', description: 'It is gone; no body' },

@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Invalid } from '../errors.ts';
+import { needs, requireScope } from '../http/access.ts';
 import {
   IdempotencyHeaders,
   idempotencyHeader,
@@ -50,8 +51,9 @@ const tasks: FastifyPluginAsyncTypebox = async (app) => {
         summary: 'Enqueue a task',
         description:
           'It runs beside the requests, at least once: after a crash it runs again. With a `dedupeKey` the answer may be ' +
-          'a task that was there already.',
+          'a task that was there already. What touches more than tasks needs the scope for that, too.',
         tags: [TAGS.tasks.name],
+        security: needs('tasks:write'),
         headers: IdempotencyHeaders,
         body: NEW_TASK,
         response: {
@@ -73,6 +75,7 @@ const tasks: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request, reply) => {
       const { kind, input = {}, runAt, ...options } = request.body;
+      for (const scope of app.tasks.scopesOf(kind, input)) requireScope(request, scope);
       const at = runAt === undefined ? {} : { runAt: readTime(runAt) };
       const answer = await app.write((tx) =>
         onceForKey(tx, request, async () => {
@@ -92,6 +95,7 @@ const tasks: FastifyPluginAsyncTypebox = async (app) => {
         summary: 'List tasks, newest first',
         description: 'Follow the `Link` header until there is none. A list leaves out `input` and `result`.',
         tags: [TAGS.tasks.name],
+        security: needs('tasks:read'),
         querystring: ListTasksQuery,
         response: {
           200: { type: 'array', items: ref(Task), description: 'One page', headers: linkHeader },
@@ -119,6 +123,7 @@ const tasks: FastifyPluginAsyncTypebox = async (app) => {
           'At once, or with `Prefer: wait=…` when it has ended. With `Accept: text/event-stream` it is followed: its state ' +
           'and its progress, until the end.',
         tags: [TAGS.tasks.name],
+        security: needs('tasks:read'),
         params: TaskParams,
         headers: PreferHeaders,
         response: {
@@ -159,6 +164,7 @@ const tasks: FastifyPluginAsyncTypebox = async (app) => {
           'At once if it does not run yet. Else whatever runs it, on any replica, is told, and it is cancelled within two ' +
           'seconds. With it go the tasks that it waits for.',
         tags: [TAGS.tasks.name],
+        security: needs('tasks:write'),
         params: TaskParams,
         response: {
           202: { ...ref(Task), description: 'The task, cancelled or about to be' },
@@ -186,6 +192,7 @@ const tasks: FastifyPluginAsyncTypebox = async (app) => {
           'With all its attempts, from its last checkpoint. Of the tasks that it waited for, those that did not succeed ' +
           'run again.',
         tags: [TAGS.tasks.name],
+        security: needs('tasks:write'),
         params: TaskParams,
         response: {
           202: {

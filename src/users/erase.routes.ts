@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { readHistory } from '../changes/history.ts';
+import { needs } from '../http/access.ts';
 import { TAGS } from '../http/openapi.ts';
 import { invalidParameter, problems } from '../http/problems.ts';
 import { locationHeader, ref } from '../http/schemas.ts';
@@ -21,6 +22,7 @@ const erase: FastifyPluginAsyncTypebox = async (app) => {
           'and whatever waits to be delivered. Their changes stay as empty places, so that the order stands. When all is ' +
           'done, followers see `user.erased`. Also for a user who has been deleted before. It may be asked for again.',
         tags: [TAGS.users.name],
+        security: needs('users:write'),
         params: { type: 'object', required: ['id'], properties: { id: UserId } },
         response: {
           202: { ...ref(Task), description: 'The task that does it', headers: locationHeader('/tasks/1') },

@@ -27,6 +27,7 @@ export function eraseOf(
 ): TaskKind<{ userId: number }> {
   return defineTask({
     kind: 'erase',
+    scope: 'users:write',
     description: 'Deletes a user, and every personal value of theirs wherever it stands.',
     input: {
       type: 'object',

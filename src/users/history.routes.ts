@@ -2,6 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Change } from '../changes/changes.schemas.ts';
 import { readHistory } from '../changes/history.ts';
 import { changeJson } from '../changes/log.ts';
+import { needs } from '../http/access.ts';
 import { sendJson } from '../http/json.ts';
 import { TAGS } from '../http/openapi.ts';
 import { badCursor, linkHeader, linkNext, readCursor, writeCursor } from '../http/paging.ts';
@@ -22,6 +23,7 @@ const history: FastifyPluginAsyncTypebox = async (app) => {
         description:
           'Newest first; also when the user has been deleted. Follow the `Link` header until there is none.',
         tags: [TAGS.users.name],
+        security: needs('users:read'),
         params: { type: 'object', required: ['id'], properties: { id: UserId } },
         querystring: {
           type: 'object',

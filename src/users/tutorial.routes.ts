@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { NotFound } from '../errors.ts';
+import { needs } from '../http/access.ts';
 import {
   IdempotencyHeaders,
   idempotencyHeader,
@@ -82,6 +83,7 @@ const tutorial: FastifyPluginAsyncTypebox = async (app) => {
         summary: 'Create a user, as the tutorial does',
         description: 'The tutorial’s form of `POST /users`, with its answer: 200, and the user under `user`.',
         tags: [TAGS.tutorial.name],
+        security: needs('users:write'),
         headers: IdempotencyHeaders,
         body: ref(NewTutorialUser),
         response: {
@@ -105,7 +107,7 @@ const tutorial: FastifyPluginAsyncTypebox = async (app) => {
     async (request, reply) => {
       const answer = await app.write((tx) =>
         onceForKey(tx, request, async () => {
-          const { id, name, email } = await createUser(tx, request.body);
+          const { id, name, email } = await createUser(tx, request.body, request.access.actor);
           return {
             status: 200,
             headers: {},
@@ -125,6 +127,7 @@ const tutorial: FastifyPluginAsyncTypebox = async (app) => {
         summary: 'Look up a user, as the tutorial does',
         description: 'The tutorial’s form of `GET /users/{id}`. Its 404 also says `error: "User not found"`.',
         tags: [TAGS.tutorial.name],
+        security: needs('users:read'),
         params: { type: 'object', required: ['id'], properties: { id: UserId } },
         response: {
           200: { ...ref(TutorialUser), description: 'The user' },
@@ -155,6 +158,7 @@ const tutorial: FastifyPluginAsyncTypebox = async (app) => {
         description:
           'Answers at once. The task waits 5 seconds beside the requests, then logs `Background task completed`.',
         tags: [TAGS.tutorial.name],
+        security: needs('tasks:write'),
         response: {
           200: { ...ref(TutorialTaskStarted), description: 'It has been started' },
           ...problems(),

@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox, TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import { positionHeader } from '../changes/changes.schemas.ts';
 import { positionGone } from '../changes/log.ts';
+import { needs } from '../http/access.ts';
 import {
   ConditionalHeaders,
   etagHeader,
@@ -53,6 +54,7 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
           'The email must be free. With an `Idempotency-Key` the request may be repeated until an answer ' +
           'arrives: it creates one user, and every success is the same answer.',
         tags: [TAGS.users.name],
+        security: needs('users:write'),
         headers: IdempotencyHeaders,
         body: ref(NewUser),
         response: {
@@ -80,7 +82,7 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
     async (request, reply) => {
       const answer = await app.write((tx) =>
         onceForKey(tx, request, async () => {
-          const user = await createUser(tx, request.body);
+          const user = await createUser(tx, request.body, request.access.actor);
           return { status: 201, headers: { location: `/users/${user.id}`, etag: etagOf(user) }, body: user };
         }),
       );
@@ -99,6 +101,7 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
           'whatever is created, changed or deleted meanwhile. Who then follows `GET /changes` from the ' +
           '`Muster-Position` of the first page has missed nothing. This is also the tutorial’s `GET /users`.',
         tags: [TAGS.users.name],
+        security: needs('users:read'),
         querystring: ListUsersQuery,
         response: {
           200: {
@@ -115,8 +118,9 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request, reply) => {
-      reply.header('muster-position', await app.position());
+      const position = await app.position(); // before the list is read
       const { rows, next } = await listUsers(app.reader, request.query);
+      reply.header('muster-position', position);
       if (next !== undefined) linkNext(request, reply, next);
       return sendJson(reply, `[${rows.map(userJson).join(',')}]`);
     },
@@ -132,6 +136,7 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
           'As they are now, or as they were. With the `ETag` of an earlier answer in `If-None-Match`, a user who has not ' +
           'changed is a 304.',
         tags: [TAGS.users.name],
+        security: needs('users:read'),
         params: UserParams,
         querystring: AtQuery,
         headers: ConditionalHeaders,
@@ -172,6 +177,7 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
         summary: 'Delete a user',
         description: 'For good. With `If-Match`, only the version that the caller has seen.',
         tags: [TAGS.users.name],
+        security: needs('users:write'),
         params: UserParams,
         headers: ConditionalHeaders,
         response: {
@@ -182,7 +188,7 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request, reply) => {
       const preconditions = readPreconditions(request);
-      await app.write((tx) => deleteUser(tx, request.params.id, preconditions));
+      await app.write((tx) => deleteUser(tx, request.params.id, preconditions, request.access.actor));
       return reply.code(204).send(null);
     },
   );
@@ -202,6 +208,7 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
             'version that the caller has seen: of two who change it at once, one gets a 412. A patch that changes ' +
             'nothing leaves the version as it is.',
           tags: [TAGS.users.name],
+          security: needs('users:write'),
           consumes: PATCH_TYPES,
           params: UserParams,
           headers: ConditionalHeaders,
@@ -233,7 +240,9 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
       },
       async (request, reply) => {
         const preconditions = readPreconditions(request);
-        const user = await app.write((tx) => updateUser(tx, request.params.id, request.body, preconditions));
+        const user = await app.write((tx) =>
+          updateUser(tx, request.params.id, request.body, preconditions, request.access.actor),
+        );
         reply.header('etag', etagOf(user));
         return user;
       },

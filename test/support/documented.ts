@@ -24,8 +24,10 @@ const API_HEADERS = [
   'idempotent-replayed',
   'link',
   'location',
+  'muster-position',
   'preference-applied',
   'retry-after',
+  'www-authenticate',
 ];
 
 /** Said of a request that arrives too slowly, expects too much or is too large, before any route is asked. */

@@ -21,7 +21,7 @@ const querystring = {
 
 app.post<{ Querystring: Query }>(
   '/storm/undone',
-  { schema: { querystring } },
+  { schema: { security: [], querystring } },
   async ({ query: { email } }, reply) => {
     const write = app.write(async (tx) => {
       await createUser(tx, { name: 'Undone', email });
@@ -34,7 +34,7 @@ app.post<{ Querystring: Query }>(
 
 app.post<{ Querystring: Query }>(
   '/storm/held',
-  { schema: { querystring } },
+  { schema: { security: [], querystring } },
   async ({ query: { email, ms } }, reply) => {
     const { version } = await app.write(async (tx) => {
       const user = await createUser(tx, { name: 'Held', email });

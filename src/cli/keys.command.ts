@@ -1,0 +1,75 @@
+import { Refusal } from '../errors.ts';
+import { SCOPES, type Scope } from '../http/access.ts';
+import { type Call, type Command, CommandError, EXIT } from './command.ts';
+
+/** The database itself, for the first key: then there is none yet to ask the service with. */
+export const keys: Command = {
+  name: 'keys',
+  args: 'ACTION [ID]',
+  help: 'makes, lists or revokes API keys (ACTION: create, list, revoke) in the database of DATABASE_URL',
+  options: {
+    name: { value: 'NAME', help: 'create: what the key is for' },
+    scopes: { value: 'A,B', help: `create: what it may do; of ${SCOPES.join(', ')}` },
+    expires: {
+      value: 'TIME',
+      help: 'create: until when it is good, as in 2027-12-31T00:00:00Z; else until it is revoked',
+    },
+  },
+  async run(call) {
+    const [action, id] = call.args;
+    const wanted = action === 'revoke' ? 2 : 1;
+    if (call.args.length !== wanted)
+      throw usage(action === 'revoke' ? 'ID is missing' : `${id} is one argument too many`);
+    // What a database needs is loaded for this command only.
+    const [{ loadConfig }, { withDatabase }, { entities }, { createKey, listKeys, revokeKey }] =
+      await Promise.all([
+        import('../config.ts'),
+        import('../db/by-hand.ts'),
+        import('../entities.ts'),
+        import('../keys/keys.ts'),
+      ]);
+    const { databaseUrl } = loadConfig();
+    switch (action) {
+      case 'create': {
+        const wanted = readNewKey(call);
+        const made = await withDatabase(databaseUrl, entities, ({ write }) =>
+          write((tx) => createKey(tx, wanted)),
+        );
+        call.stderr.write(`Key ${made.id} may ${made.scopes.join(', ')}. It is shown this once:\n`);
+        call.stdout.write(`${made.key}\n`);
+        return EXIT.done;
+      }
+      case 'list': {
+        const all = await withDatabase(databaseUrl, entities, ({ reader }) => listKeys(reader));
+        for (const key of all) call.stdout.write(`${JSON.stringify(key)}\n`);
+        return EXIT.done;
+      }
+      case 'revoke':
+        await withDatabase(databaseUrl, entities, ({ write }) =>
+          write((tx) => revokeKey(tx, id ?? '')),
+        ).catch((error) => {
+          throw error instanceof Refusal ? new CommandError(EXIT.noService, error.message) : error;
+        });
+        return EXIT.done;
+      default:
+        throw usage(`ACTION is one of create, list, revoke, not ${action}`);
+    }
+  },
+};
+
+function readNewKey({ options }: Call): { name: string; scopes: Scope[]; expiresAt?: Date } {
+  const { name = '', scopes = '', expires } = options;
+  if (!/^[^\p{Cc}]{1,100}$/u.test(name)) throw usage('--name is what the key is for, in 1 to 100 characters');
+  const wanted = scopes.split(',').map((scope) => SCOPES.find((one) => one === scope.trim()));
+  const known = wanted.filter((scope) => scope !== undefined);
+  if (known.length < wanted.length) throw usage(`--scopes are some of ${SCOPES.join(',')}, not ${scopes}`);
+  const expiresAt = expires === undefined ? undefined : new Date(expires);
+  if (expiresAt !== undefined && !(expiresAt.getTime() > Date.now())) {
+    throw usage(`--expires is a time in the future, as in 2027-12-31T00:00:00Z, not ${expires}`);
+  }
+  return { name, scopes: known, ...(expiresAt !== undefined && { expiresAt }) };
+}
+
+function usage(what: string): CommandError {
+  return new CommandError(EXIT.usage, `${what}\nHow it is used: npm run muster -- help keys`);
+}

@@ -1,0 +1,108 @@
+import { toDate } from '../db/dialect.ts';
+import type { Reader } from '../db/reader.ts';
+import { type Access, type Scope, wrongKey } from '../http/access.ts';
+import { findKey, hasKeys, idOf, isGood, isValid, type KeyRow } from './keys.ts';
+
+/** How long what was read of a key may be used: a key that was revoked on another replica is refused within a second. */
+const FRESH_MS = 900;
+/** Keys that are remembered at most: wrong ones are remembered, too. */
+const MOST_KEYS = 10_000;
+/** How exact "last used" is. */
+const USED_EVERY_MS = 60_000;
+
+interface Known {
+  /** What the database said; a promise until it has. */
+  row: KeyRow | undefined | Promise<KeyRow | undefined>;
+  readAt: number;
+}
+
+type Soon<T> = T | Promise<T>;
+
+/**
+ * The API keys as this process knows them: read when they are asked for, and again when that is a moment ago. What is
+ * known is given at once: a promise before each request would cost a look-up a tenth of its time.
+ */
+export class Keyring {
+  readonly #reader: Reader;
+  readonly #used: (id: string) => void;
+  readonly #known = new Map<string, Known>();
+  readonly #usedAt = new Map<string, number>();
+  #any: Soon<boolean> = false;
+  #anyReadAt = Number.NEGATIVE_INFINITY;
+
+  /** `used` is told at most once a minute that a key was used. */
+  constructor(reader: Reader, used: (id: string) => void) {
+    this.#reader = reader;
+    this.#used = used;
+  }
+
+  /** Whether there is a key, or ever was one. Once there is, that stays so. */
+  isThereAny(): Soon<boolean> {
+    const now = performance.now();
+    if (now - this.#anyReadAt <= FRESH_MS || this.#any === true) return this.#any;
+    this.#anyReadAt = now;
+    this.#any = hasKeys(this.#reader).then(
+      (is) => {
+        this.#any = is;
+        return is;
+      },
+      (error) => {
+        this.#anyReadAt = Number.NEGATIVE_INFINITY;
+        throw error;
+      },
+    );
+    return this.#any;
+  }
+
+  /** @throws {Unauthorized} for whatever is not a key that holds */
+  check(key: string): Soon<Access> {
+    const id = idOf(key);
+    if (id === undefined) throw wrongKey();
+    const row = this.#find(id);
+    return row instanceof Promise ? row.then((found) => this.#admit(found, key)) : this.#admit(row, key);
+  }
+
+  #admit(row: KeyRow | undefined, key: string): Access {
+    if (row === undefined || !isGood(row, key)) throw wrongKey();
+    this.#note(row);
+    const scopes: readonly Scope[] = JSON.parse(row.scopes);
+    return {
+      actor: `key:${row.id}`,
+      may: (scope) => scopes.includes(scope),
+      stillHolds: async () => {
+        const now = await this.#find(row.id);
+        return now !== undefined && isValid(now);
+      },
+    };
+  }
+
+  #find(id: string): Soon<KeyRow | undefined> {
+    const now = performance.now();
+    const known = this.#known.get(id);
+    if (known !== undefined && now - known.readAt <= FRESH_MS) return known.row;
+    const reading: Known = { row: undefined, readAt: now };
+    reading.row = findKey(this.#reader, id).then(
+      (row) => {
+        reading.row = row;
+        return row;
+      },
+      (error) => {
+        this.#known.delete(id);
+        throw error;
+      },
+    );
+    this.#known.delete(id); // to the end of the line
+    this.#known.set(id, reading);
+    if (this.#known.size > MOST_KEYS) this.#known.delete(this.#known.keys().next().value ?? '');
+    return reading.row;
+  }
+
+  #note(row: KeyRow): void {
+    const now = Date.now();
+    const last =
+      this.#usedAt.get(row.id) ?? (row.last_used_at === null ? 0 : toDate(row.last_used_at).getTime());
+    if (now - last < USED_EVERY_MS) return;
+    this.#usedAt.set(row.id, now);
+    this.#used(row.id);
+  }
+}

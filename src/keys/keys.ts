@@ -1,0 +1,114 @@
+import { createHash, randomBytes, randomInt, timingSafeEqual } from 'node:crypto';
+import { toDate } from '../db/dialect.ts';
+import type { Reader } from '../db/reader.ts';
+import type { Tx } from '../db/tx.ts';
+import { type Invalid, NotFound } from '../errors.ts';
+import type { Scope } from '../http/access.ts';
+import { invalidBody } from '../http/problems.ts';
+
+/** A key as it is shown; the key itself is not. */
+export interface KeyView {
+  id: string;
+  name: string;
+  scopes: Scope[];
+  createdAt: Date;
+  expiresAt?: Date;
+  lastUsedAt?: Date;
+  revokedAt?: Date;
+}
+
+export interface KeyRow {
+  id: string;
+  name: string;
+  hash: string;
+  scopes: string;
+  created_at: unknown;
+  expires_at: unknown;
+  last_used_at: unknown;
+  revoked_at: unknown;
+}
+
+const COLUMNS = `id, name, hash, cast(scopes as text) as scopes, created_at, expires_at, last_used_at, revoked_at`;
+
+/** Creates a key, and gives it as well: it is nowhere to be read again. */
+export async function createKey(
+  tx: Tx,
+  { name, scopes, expiresAt }: { name: string; scopes: readonly Scope[]; expiresAt?: Date },
+): Promise<KeyView & { key: string }> {
+  if (expiresAt !== undefined && expiresAt.getTime() <= Date.now()) throw expiryIsPast();
+  const id = Array.from({ length: 12 }, () => ALPHABET[randomInt(ALPHABET.length)]).join('');
+  const key = `mk_${id}_${randomBytes(32).toString('base64url')}`;
+  tx.changed();
+  const [row] = await tx.execute<KeyRow>(
+    `insert into api_keys (id, name, hash, scopes, created_at, expires_at) values (?, ?, ?, ?, ?, ?) returning ${COLUMNS}`,
+    [id, name, hashOf(key), JSON.stringify([...new Set(scopes)]), new Date(), expiresAt ?? null],
+  );
+  if (row === undefined) throw new Error('a row that was inserted is not there');
+  return { ...keyView(row), key };
+}
+
+export async function listKeys(reader: Reader): Promise<KeyView[]> {
+  const rows = await reader.read<KeyRow>(`select ${COLUMNS} from api_keys order by created_at, id`, []);
+  return rows.map(keyView);
+}
+
+/** @throws {NotFound} `key-not-found` also when it has been revoked before */
+export async function revokeKey(tx: Tx, id: string): Promise<void> {
+  tx.changed();
+  const rows = await tx.execute<unknown>(
+    'update api_keys set revoked_at = ? where id = ? and revoked_at is null returning id',
+    [new Date(), id],
+  );
+  if (rows.length === 0) throw keyNotFound(id);
+}
+
+export async function findKey(reader: Reader, id: string): Promise<KeyRow | undefined> {
+  return (await reader.read<KeyRow>(`select ${COLUMNS} from api_keys where id = ?`, [id]))[0];
+}
+
+/** Whether there is a key, or was one. */
+export async function hasKeys(reader: Reader): Promise<boolean> {
+  return (await reader.read('select 1 as one from api_keys limit 1', [])).length > 0;
+}
+
+/** The id of what has the form of a key. */
+export function idOf(key: string): string | undefined {
+  return /^mk_([a-z0-9]{12})_[\w-]{43}$/.exec(key)?.[1];
+}
+
+/** Whether this is that key, and it has neither expired nor been revoked. In constant time. */
+export function isGood(row: KeyRow, key: string): boolean {
+  const isSame = timingSafeEqual(Buffer.from(row.hash), Buffer.from(hashOf(key)));
+  return isSame && isValid(row);
+}
+
+export function isValid(row: KeyRow): boolean {
+  const isOver = row.expires_at !== null && toDate(row.expires_at).getTime() <= Date.now();
+  return !isOver && row.revoked_at === null;
+}
+
+const ALPHABET = 'abcdefghijklmnopqrstuvwxyz0123456789';
+
+function hashOf(key: string): string {
+  return createHash('sha256').update(key).digest('base64url');
+}
+
+function keyView(row: KeyRow): KeyView {
+  return {
+    id: row.id,
+    name: row.name,
+    scopes: JSON.parse(row.scopes),
+    createdAt: toDate(row.created_at),
+    ...(row.expires_at !== null && { expiresAt: toDate(row.expires_at) }),
+    ...(row.last_used_at !== null && { lastUsedAt: toDate(row.last_used_at) }),
+    ...(row.revoked_at !== null && { revokedAt: toDate(row.revoked_at) }),
+  };
+}
+
+export function keyNotFound(id: string): NotFound {
+  return new NotFound('key-not-found', `There is no key ${id}, or it has been revoked.`);
+}
+
+export function expiryIsPast(): Invalid {
+  return invalidBody('#/expiresAt', 'must be in the future');
+}

@@ -1,0 +1,35 @@
+import type { FastifyRequest } from 'fastify';
+import { Forbidden } from '../errors.ts';
+import type { Access } from '../http/access.ts';
+
+/*
+ * Without any key, on loopback only, the service is open: to programs of this machine, not to web pages that its
+ * browsers show. A page of another site can have a browser send requests here, and by a name of its own that it lets
+ * point here (DNS rebinding) even read the answers.
+ */
+
+export const OPEN: Access = { actor: null, may: () => true, stillHolds: async () => true };
+
+export function isLoopback(host: string): boolean {
+  const name = host.toLowerCase().replace(/^\[(.+)\]$/, '$1');
+  return name === 'localhost' || name === '::1' || /^127(\.\d{1,3}){3}$/.test(name);
+}
+
+/** What is wrong with a request to an open service, or undefined. */
+export function foreignness({ headers }: FastifyRequest): Forbidden | undefined {
+  const host = headers.host ?? 'localhost';
+  if (!isLoopback(host.replace(/:\d+$/, ''))) return foreignHost();
+  const site = headers['sec-fetch-site'];
+  if (site !== undefined && site !== 'same-origin' && site !== 'none') return foreignPage();
+  const { origin } = headers;
+  if (origin !== undefined && origin !== `http://${host}`) return foreignPage();
+  return undefined;
+}
+
+export function foreignHost(): Forbidden {
+  return new Forbidden('foreign-host', 'Without keys only requests to a loopback address are answered.');
+}
+
+export function foreignPage(): Forbidden {
+  return new Forbidden('foreign-page', 'Without keys no requests from pages of other sites are answered.');
+}

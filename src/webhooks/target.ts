@@ -1,0 +1,128 @@
+import type { ChangeType } from '../changes/change.entity.ts';
+import { toDate } from '../db/dialect.ts';
+import type { Reader } from '../db/reader.ts';
+import type { Tx } from '../db/tx.ts';
+import type { Message } from './message.ts';
+import type { Outcome } from './sender.ts';
+import type { OldSecret } from './webhook.entity.ts';
+import { DISABLE } from './webhooks.ts';
+
+/** A webhook as a delivery sees it. */
+export interface Target {
+  id: number;
+  url: string;
+  types: ChangeType[] | undefined;
+  /** All that sign now, the newest first. */
+  secrets: string[];
+  position: number;
+  acknowledged: number[];
+  epoch: number;
+  failures: number;
+  failingSince: Date | undefined;
+  lastError: string;
+  retryAt: Date | undefined;
+  triedUpTo: number | undefined;
+  isDisabled: boolean;
+}
+
+interface TargetRow {
+  url: string;
+  types: string | null;
+  secret: string;
+  old_secrets: string;
+  position: unknown;
+  acknowledged: string;
+  epoch: number;
+  failures: number;
+  failing_since: unknown;
+  last_error: string | null;
+  retry_at: unknown;
+  tried_up_to: unknown;
+  disabled_at: unknown;
+}
+
+export async function readTarget(reader: Reader, id: number): Promise<Target | undefined> {
+  const [row] = await reader.read<TargetRow>(
+    `select url, cast(types as text) as types, secret, cast(old_secrets as text) as old_secrets, position,
+       cast(acknowledged as text) as acknowledged, epoch, failures, failing_since, last_error, retry_at,
+       tried_up_to, disabled_at
+     from webhooks where id = ?`,
+    [id],
+  );
+  if (row === undefined) return undefined;
+  const old: OldSecret[] = JSON.parse(row.old_secrets);
+  return {
+    id,
+    url: row.url,
+    types: row.types === null ? undefined : JSON.parse(row.types),
+    secrets: [row.secret, ...old.filter(({ until }) => until > Date.now()).map(({ secret }) => secret)],
+    position: Number(row.position),
+    acknowledged: JSON.parse(row.acknowledged),
+    epoch: row.epoch,
+    failures: row.failures,
+    failingSince: row.failing_since === null ? undefined : toDate(row.failing_since),
+    lastError: row.last_error ?? '',
+    retryAt: row.retry_at === null ? undefined : toDate(row.retry_at),
+    triedUpTo: row.tried_up_to === null ? undefined : Number(row.tried_up_to),
+    isDisabled: row.disabled_at !== null,
+  };
+}
+
+/** One try at sending one message. */
+export interface Attempt {
+  message: Message;
+  at: Date;
+  outcome: Outcome;
+}
+
+export interface Reached {
+  position: number;
+  /** What has been acknowledged beyond it. */
+  acknowledged: readonly number[];
+}
+
+/**
+ * Keeps how far a delivery has come. False, and nothing is kept, when the webhook is gone or was set to another position
+ * meanwhile.
+ */
+export async function saveReached(tx: Tx, { id, epoch }: Target, reached: Reached): Promise<boolean> {
+  return set(tx, id, epoch, 'position = ?, acknowledged = ?', [
+    reached.position,
+    JSON.stringify(reached.acknowledged),
+  ]);
+}
+
+/** When everything up to a position is acknowledged, or nothing to have. */
+export async function saveSuccess(tx: Tx, { id, epoch }: Target, position: number): Promise<void> {
+  const all = 'failures = 0, failing_since = null, last_error = null, retry_at = null, tried_up_to = null';
+  await set(tx, id, epoch, `${all}, position = ?, acknowledged = '[]'`, [position]);
+}
+
+export interface Failing {
+  failures: number;
+  since: Date;
+  error: string;
+  retryAt: Date | null;
+  triedUpTo: number | null;
+}
+
+/** When something is. False, and nothing is kept, as for `saveReached`. */
+export async function saveFailing(tx: Tx, { id, epoch }: Target, failing: Failing): Promise<boolean> {
+  const { failures, since, error, retryAt, triedUpTo } = failing;
+  const all = 'failures = ?, failing_since = ?, last_error = ?, retry_at = ?, tried_up_to = ?';
+  return set(tx, id, epoch, all, [failures, since, error, retryAt, triedUpTo]);
+}
+
+/** False, and nothing is kept, as for `saveReached`. */
+export async function disable(tx: Tx, { id, epoch }: Target, reason: string): Promise<boolean> {
+  return set(tx, id, epoch, DISABLE, [new Date(), reason]);
+}
+
+async function set(tx: Tx, id: number, epoch: number, what: string, values: unknown[]): Promise<boolean> {
+  const rows = await tx.execute(`update webhooks set ${what} where id = ? and epoch = ? returning id`, [
+    ...values,
+    id,
+    epoch,
+  ]);
+  return rows.length > 0;
+}

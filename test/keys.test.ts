@@ -1,0 +1,201 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import type { OpenAPIV3_1 } from 'openapi-types';
+import t from 'tap';
+import type { Scope } from '../src/http/access.ts';
+import { SCOPES } from '../src/http/access.ts';
+import { createKey } from '../src/keys/keys.ts';
+import { startApp, type TestApp } from './support/app.ts';
+import { emptyDatabase, onEachDatabase } from './support/databases.ts';
+import { Follower } from './support/follow.ts';
+import { wholeLog } from './support/log.ts';
+
+function make({ app }: TestApp, scopes: readonly Scope[], expiresAt?: Date) {
+  return app.write((tx) =>
+    createKey(tx, { name: 'test', scopes, ...(expiresAt !== undefined && { expiresAt }) }),
+  );
+}
+
+function bearer(key: string) {
+  return { authorization: `Bearer ${key}` };
+}
+
+/** Waits until a key that was just made is known: the service may have seen a moment ago that there is none. */
+async function closed({ request }: TestApp): Promise<void> {
+  while ((await request('GET', '/users')).status !== 401) await wait(20);
+}
+
+onEachDatabase('every operation asks for its scope, and takes nothing less', async (t, dialect) => {
+  const muster = await startApp(t, dialect);
+  const { app } = muster;
+  const document = await app.apiDocument();
+  const all = await make(muster, SCOPES);
+  await closed(muster);
+  const revoked = await make(muster, SCOPES);
+  await muster.request('DELETE', `/keys/${revoked.id}`, { headers: bearer(all.key) });
+  const expired = await make(muster, SCOPES, new Date(Date.now() + 50));
+  await wait(60);
+  const others = new Map<Scope, string>();
+  for (const scope of SCOPES) {
+    const rest = SCOPES.filter((one) => one !== scope);
+    others.set(scope, (await make(muster, rest)).key);
+  }
+  let tried = 0;
+  for (const [path, item] of Object.entries(document.paths ?? {})) {
+    for (const [method, operation] of Object.entries(item ?? {}) as [string, OpenAPIV3_1.OperationObject][]) {
+      const [needed] = operation.security ?? [];
+      if (needed === undefined) continue;
+      const [scope] = needed.bearer as Scope[];
+      const url = path.replace(/\{\w+\}/g, '1');
+      const ask = async (authorization?: string) => {
+        const headers = authorization === undefined ? {} : { authorization };
+        const answer = await app.inject({ method: method.toUpperCase() as 'GET', url, headers });
+        return [answer.statusCode, answer.headers['www-authenticate']];
+      };
+      const name = `${method} ${path}`;
+      const wrong = 'Bearer error="invalid_token"';
+      t.strictSame(await ask(), [401, 'Bearer'], `${name}: no key`);
+      t.strictSame(await ask('Basic YTpi'), [401, 'Bearer'], `${name}: not a bearer token`);
+      t.strictSame(await ask(`Bearer ${all.key.slice(0, -1)}!`), [401, wrong], `${name}: no key at all`);
+      const other = all.key.at(-1) === 'A' ? 'B' : 'A';
+      t.strictSame(await ask(`Bearer ${all.key.slice(0, -1)}${other}`), [401, wrong], `${name}: a wrong key`);
+      t.strictSame(await ask(`Bearer ${revoked.key}`), [401, wrong], `${name}: revoked`);
+      t.strictSame(await ask(`Bearer ${expired.key}`), [401, wrong], `${name}: expired`);
+      if (scope !== undefined) {
+        const challenge = `Bearer error="insufficient_scope", scope="${scope}"`;
+        t.strictSame(await ask(`Bearer ${others.get(scope)}`), [403, challenge], `${name}: too narrow`);
+      }
+      if (method === 'get') {
+        const [status] = await ask(`Bearer ${all.key}`);
+        t.notMatch(String(status), /40[13]/, `${name}: good`);
+      }
+      tried++;
+    }
+  }
+  t.ok(tried >= 20, `${tried} operations`);
+  for (const url of ['/docs', '/openapi.json']) t.equal((await app.inject(url)).statusCode, 200, url);
+});
+
+onEachDatabase(
+  'a key is shown once, is nowhere kept, and gives no more than its maker has',
+  async (t, dialect) => {
+    const muster = await startApp(t, dialect);
+    const { request, app } = muster;
+    const first = await request('POST', '/keys', { json: { name: 'admin', scopes: ['keys', 'users:read'] } });
+    t.equal(first.status, 201);
+    const { id, key } = first.json<{ id: string; key: string }>();
+    t.equal(first.headers.location, `/keys/${id}`);
+    await closed(muster);
+
+    const headers = bearer(key);
+    const wider = await request('POST', '/keys', {
+      headers,
+      json: { name: 'n', scopes: ['users:read', 'users:write'] },
+    });
+    t.equal(wider.status, 403);
+    t.match(wider.json().detail, /users:write/);
+    t.equal(
+      (await request('POST', '/keys', { headers, json: { name: 'n', scopes: ['users:read'] } })).status,
+      201,
+    );
+    for (const bad of [
+      { name: 'n', scopes: [] },
+      { name: 'n', scopes: ['users'] },
+      { name: '', scopes: ['keys'] },
+      { name: 'n', scopes: ['keys'], expiresAt: '2020-01-01T00:00:00Z' },
+    ]) {
+      t.equal((await request('POST', '/keys', { headers, json: bad })).status, 422, JSON.stringify(bad));
+    }
+    const repeated = { ...headers, 'idempotency-key': 'k' };
+    t.equal(
+      (await request('POST', '/keys', { headers: repeated, json: { name: 'n', scopes: ['keys'] } })).status,
+      400,
+    );
+
+    const list = await request('GET', '/keys', { headers });
+    t.notMatch(list.text, key.slice(16));
+    t.strictSame(list.json<{ id: string }[]>()[0]?.id, id);
+    const rows = await app.reader.read<Record<string, unknown>>('select * from api_keys', []);
+    t.notMatch(JSON.stringify(rows), key.slice(16));
+
+    t.equal((await request('DELETE', '/keys/nobody', { headers })).status, 404);
+    t.equal((await request('DELETE', `/keys/${id}`, { headers })).status, 204);
+    while ((await request('GET', '/users', { headers })).status !== 401) await wait(20);
+    t.equal((await request('GET', '/users')).status, 401, 'and the service is not open again');
+  },
+);
+
+onEachDatabase('the log says whose key it was', async (t, dialect) => {
+  const muster = await startApp(t, dialect);
+  const { id, key } = await make(muster, SCOPES);
+  await closed(muster);
+  const headers = bearer(key);
+  await muster.request('POST', '/users', { headers, json: { name: 'n', email: 'a@example.com' } });
+  await muster.request('PATCH', '/users/1', { headers, json: { name: 'm' } });
+  await muster.request('POST', '/add-user', { headers, json: { name: 'n', email: 'b@example.com' } });
+  await muster.request('DELETE', '/users/1', { headers });
+  const log = await wholeLog({ request: (method, url) => muster.request(method, url, { headers }) });
+  t.strictSame(
+    log.map(({ actor }) => actor),
+    [1, 2, 3, 4].map(() => `key:${id}`),
+  );
+});
+
+t.test(
+  'a revoked key is refused within a second on every replica, and its streams are closed within five',
+  async (t) => {
+    const databaseUrl = await emptyDatabase(t, 'postgresql');
+    const one = await startApp(t, 'postgresql', { databaseUrl });
+    const two = await startApp(t, 'postgresql', { databaseUrl });
+    const { id, key } = await make(one, SCOPES);
+    const stays = await make(one, SCOPES);
+    await closed(one);
+    await closed(two);
+    const base = await two.app.listen({ host: '127.0.0.1', port: 0 });
+    const stream = new Follower(base, '/changes', bearer(key));
+    const other = new Follower(base, '/changes', bearer(stays.key));
+    t.teardown(() => other.cut());
+    await stream.until(({ events }) => events.length === 1);
+    await other.until(({ events }) => events.length === 1);
+    t.equal((await two.request('GET', '/users', { headers: bearer(key) })).status, 200);
+
+    await one.request('DELETE', `/keys/${id}`, { headers: bearer(key) });
+    const from = performance.now();
+    while ((await two.request('GET', '/users', { headers: bearer(key) })).status !== 401) await wait(10);
+    t.ok(performance.now() - from < 1000, `refused after ${performance.now() - from} ms`);
+    await stream.ended;
+    t.ok(performance.now() - from < 5000, `closed after ${performance.now() - from} ms`);
+    t.equal((await two.request('GET', '/users', { headers: bearer(stays.key) })).status, 200);
+    t.notOk((await other.answered).destroyed, 'another’s stream goes on');
+  },
+);
+
+t.test('an open service answers this machine’s programs, and no page of another site', async (t) => {
+  const { request } = await startApp(t, 'sqlite');
+  const ask = async (headers: Record<string, string>) =>
+    (await request('GET', '/start-task', { headers })).status;
+  for (const host of ['localhost:3000', '127.0.0.1', '127.9.8.7:80', '[::1]:3000', 'LOCALHOST']) {
+    t.equal(await ask({ host }), 200, host);
+  }
+  for (const host of [
+    'muster.example',
+    'localhost.example:3000',
+    '10.0.0.1',
+    '127.0.0.1.nip.io',
+    'example:127',
+  ]) {
+    t.equal(await ask({ host }), 403, host);
+  }
+  const host = 'localhost:3000';
+  t.equal(await ask({ host, origin: 'http://localhost:3000' }), 200, 'the pages of the docs');
+  t.equal(await ask({ host, 'sec-fetch-site': 'same-origin' }), 200);
+  t.equal(await ask({ host, 'sec-fetch-site': 'none' }), 200, 'typed into the address bar');
+  for (const foreign of [
+    { origin: 'https://evil.example' },
+    { origin: 'null' },
+    { origin: 'http://localhost:8080' },
+    { 'sec-fetch-site': 'cross-site' },
+    { 'sec-fetch-site': 'same-site' },
+  ] as Record<string, string>[]) {
+    t.equal(await ask({ host, ...foreign }), 403, JSON.stringify(foreign));
+  }
+});
