@@ -2301,6 +2301,16 @@ export interface operations {
                      * @example 1
                      */
                     "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2482,6 +2492,16 @@ export interface operations {
                      * @example 1
                      */
                     "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2676,6 +2696,16 @@ export interface operations {
                      * @example 1
                      */
                     "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2829,6 +2859,16 @@ export interface operations {
                      * @example 1
                      */
                     "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -3043,6 +3083,16 @@ export interface operations {
                      * @example 1
                      */
                     "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -3212,6 +3262,16 @@ export interface operations {
                      * @example 1
                      */
                     "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -3375,6 +3435,16 @@ export interface operations {
                      * @example 1
                      */
                     "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -3550,6 +3620,16 @@ export interface operations {
                      * @example 1
                      */
                     "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -3691,6 +3771,16 @@ export interface operations {
                      * @example 1
                      */
                     "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -3868,6 +3958,16 @@ export interface operations {
                      * @example 1
                      */
                     "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4030,6 +4130,16 @@ export interface operations {
                      * @example 1
                      */
                     "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4197,6 +4307,16 @@ export interface operations {
                      * @example 1
                      */
                     "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4364,6 +4484,16 @@ export interface operations {
                      * @example 1
                      */
                     "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4487,6 +4617,16 @@ export interface operations {
                      * @example 1
                      */
                     "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4662,6 +4802,16 @@ export interface operations {
                      * @example 1
                      */
                     "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4810,6 +4960,16 @@ export interface operations {
                      * @example 1
                      */
                     "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4931,6 +5091,16 @@ export interface operations {
                      * @example 1
                      */
                     "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5088,6 +5258,16 @@ export interface operations {
                      * @example 1
                      */
                     "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5227,6 +5407,16 @@ export interface operations {
                      * @example 1
                      */
                     "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5352,6 +5542,16 @@ export interface operations {
                      * @example 1
                      */
                     "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5530,6 +5730,16 @@ export interface operations {
                      * @example 1
                      */
                     "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5677,6 +5887,16 @@ export interface operations {
                      * @example 1
                      */
                     "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5816,6 +6036,16 @@ export interface operations {
                      * @example 1
                      */
                     "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5996,6 +6226,16 @@ export interface operations {
                      * @example 1
                      */
                     "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6153,6 +6393,16 @@ export interface operations {
                      * @example 1
                      */
                     "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6308,6 +6558,16 @@ export interface operations {
                      * @example 1
                      */
                     "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6471,6 +6731,16 @@ export interface operations {
                      * @example 1
                      */
                     "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6661,6 +6931,16 @@ export interface operations {
                      * @example 1
                      */
                     "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6824,6 +7104,16 @@ export interface operations {
                      * @example 1
                      */
                     "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6963,6 +7253,16 @@ export interface operations {
                      * @example 1
                      */
                     "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -7076,6 +7376,16 @@ export interface operations {
                      * @example 1
                      */
                     "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -7206,6 +7516,16 @@ export interface operations {
                      * @example 1
                      */
                     "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -7336,6 +7656,16 @@ export interface operations {
                      * @example 1
                      */
                     "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -7448,6 +7778,16 @@ export interface operations {
                      * @example 1
                      */
                     "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {

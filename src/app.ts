@@ -10,6 +10,7 @@ import { entities } from './entities.ts';
 import access from './http/access.ts';
 import docs from './http/docs.ts';
 import edge, { answerBrokenRequest } from './http/edge.ts';
+import headers from './http/headers.ts';
 import { eraseFromAnswers, pruneAnswers } from './http/idempotency.ts';
 import logging, { loggerOptions } from './http/logging.ts';
 import methods from './http/methods.ts';
@@ -22,6 +23,7 @@ import keysRoutes from './keys/keys.routes.ts';
 import keys from './keys/plugin.ts';
 import healthRoutes from './operations/health.routes.ts';
 import health from './operations/health.ts';
+import rateLimits from './operations/limits.ts';
 import metricsRoutes from './operations/metrics.routes.ts';
 import metrics from './operations/metrics.ts';
 import overload from './operations/overload.ts';
@@ -80,9 +82,11 @@ export async function buildApp(
 
   await app.register(problem);
   await app.register(logging);
+  await app.register(headers, { corsOrigins: config.corsOrigins });
   await app.register(streams, { mostPerClient: config.maxStreamsPerClient });
   await app.register(metrics);
   await app.register(edge, { shutdownTimeoutMs: config.shutdownTimeoutMs });
+  await app.register(rateLimits, { perSecond: config.rateLimitPerSecond });
   await app.register(overload, { maxDelayMs: config.maxEventLoopDelayMs });
   await app.register(methods);
   await app.register(open);
@@ -158,8 +162,9 @@ const erasables: readonly Erasable[] = [
 ];
 
 /** Node and Fastify wait for ever by default: a few hundred slow clients would hold every connection. */
-function limits({ requestTimeoutMs }: Config) {
+function limits({ requestTimeoutMs, trustProxy }: Config) {
   return {
+    ...(trustProxy.length > 0 && { trustProxy }),
     requestTimeout: requestTimeoutMs,
     keepAliveTimeout: 5000,
     connectionTimeout: 60_000, // without a byte either way: a client that does not read is let go

@@ -183,7 +183,7 @@ t.test('the headers of an answer are listed with it, with an example', async (t)
     [`${name} 401`, ['WWW-Authenticate']],
     [`${name} 403`, ['WWW-Authenticate']],
     [`${name} 415`, [method === 'patch' ? 'Accept-Patch' : 'Accept']],
-    [`${name} 429`, ['Retry-After']],
+    [`${name} 429`, ['Retry-After', 'RateLimit-Policy', 'RateLimit']],
     [`${name} 503`, ['Retry-After']],
   ];
   t.strictSame(listed, {

@@ -1,11 +1,16 @@
 import { isIPv6 } from 'node:net';
 import type { FastifyRequest } from 'fastify';
 
+/** Whom a limit is for: the key or token that a request was let in with, or the address where it needed none. */
+export function limitKey(request: FastifyRequest): string {
+  return request.access?.actor ?? addressKey(request);
+}
+
 /**
- * Whom a limit is for: so far the address that a request comes from (behind proxies, those of `TRUST_PROXY`). Who has an
- * IPv6 address has 2⁶⁴ of them, so what counts is the network.
+ * The address that a request comes from, behind the proxies of `TRUST_PROXY`. Who has an IPv6 address has 2⁶⁴ of them, so
+ * what counts is the network.
  */
-export function limitKey({ ip }: FastifyRequest): string {
+export function addressKey({ ip }: FastifyRequest): string {
   return ip.includes(':') ? networkOf(ip) : ip;
 }
 

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import plugin from 'fastify-plugin';
 import { Malformed, type Refusal, Unavailable, UnsupportedMediaType } from '../errors.ts';
+import { SECURITY_HEADERS } from './headers.ts';
 import { parseJson } from './json.ts';
 import { problem } from './problem.ts';
 
@@ -103,6 +104,7 @@ export function answerBrokenRequest(error: Error & { code?: string }, socket: So
     'Content-Type: application/problem+json',
     `Content-Length: ${Buffer.byteLength(body)}`,
     'Connection: close',
+    ...Object.entries(SECURITY_HEADERS).map(([name, value]) => `${name}: ${value}`),
   ];
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
 }
@@ -112,6 +114,7 @@ function answerUnknownExpectation(request: IncomingMessage, response: ServerResp
   const detail = `Expect: ${request.headers.expect} is not known here.`;
   const body = JSON.stringify(problem(417, detail, 'about:blank'));
   response.writeHead(417, {
+    ...SECURITY_HEADERS,
     'content-type': 'application/problem+json',
     'content-length': Buffer.byteLength(body),
   });

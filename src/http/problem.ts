@@ -16,6 +16,7 @@ import {
   Unavailable,
   UnsupportedMediaType,
 } from '../errors.ts';
+import { SECURITY_HEADERS } from './headers.ts';
 import { ref } from './schemas.ts';
 import { faultsOf } from './validation.ts';
 
@@ -198,7 +199,7 @@ export function answerFrameworkError(
   request: FastifyRequest,
   reply: FastifyReply,
 ): void {
-  sendProblem(reply, toProblem(error, request));
+  sendProblem(reply.headers(SECURITY_HEADERS), toProblem(error, request)); // it comes before all hooks
 }
 
 /** Every error of a route passes through here. */

@@ -146,6 +146,19 @@ const RETRY_AFTER = {
   },
 };
 
+const RATE_LIMIT = {
+  'RateLimit-Policy': {
+    type: 'string',
+    description: 'of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it',
+    examples: ['"client";q=100;w=1'],
+  },
+  RateLimit: {
+    type: 'string',
+    description: 'how many of them are left (`r`), and seconds until all are (`t`)',
+    examples: ['"client";r=0;t=1'],
+  },
+};
+
 const HEADERS: [number, object][] = [
   [
     401,
@@ -181,6 +194,6 @@ const HEADERS: [number, object][] = [
       },
     },
   ],
-  [429, RETRY_AFTER],
+  [429, { ...RETRY_AFTER, ...RATE_LIMIT }],
   [503, RETRY_AFTER],
 ];
