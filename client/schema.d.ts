@@ -2216,6 +2216,11 @@ export interface operations {
                      */
                     Link?: string;
                     /**
+                     * @description names the log that positions belong to: another one after a restore from a backup
+                     * @example 8f14e45fceea167a
+                     */
+                    "Muster-Epoch": string;
+                    /**
                      * @description the position of the log at which this was read: whoever follows from it misses nothing
                      * @example 42
                      */
@@ -3483,6 +3488,8 @@ export interface operations {
                 after?: number;
                 /** @description the most changes on a page, 1–1000; a stream has no end */
                 limit?: number;
+                /** @description the `Muster-Epoch` that went with the position: if the directory was restored from a backup since, the answer is a 410. A browser that connects again sends it again */
+                epoch?: string;
                 /** @description only changes of these types, separated by commas: user.created, user.updated, user.deleted, user.erased */
                 types?: string;
             };
@@ -3498,6 +3505,11 @@ export interface operations {
             /** @description One page, or the changes as they are made */
             200: {
                 headers: {
+                    /**
+                     * @description names the log that positions belong to: another one after a restore from a backup
+                     * @example 8f14e45fceea167a
+                     */
+                    "Muster-Epoch": string;
                     /**
                      * @description the position of the log at which this was read: whoever follows from it misses nothing
                      * @example 42

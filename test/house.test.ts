@@ -27,7 +27,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   operations: ['db', 'http'],
   keys: ['db', 'http'],
   users: ['db', 'http', 'tasks', 'changes'],
-  cli: ['config.ts', 'db', 'http', 'keys', 'entities.ts'],
+  cli: ['config.ts', 'db', 'http', 'keys', 'changes', 'entities.ts'],
   webhooks: ['db', 'http', 'tasks', 'changes'],
 };
 

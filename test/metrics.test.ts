@@ -59,6 +59,8 @@ onEachDatabase('everything it measures is read by a parser of the format', async
     'muster_feed_streams',
     'muster_feed_lag_seconds',
     'muster_streams_open',
+    'muster_webhooks',
+    'muster_webhook_backlog_seconds',
     'muster_metrics_unread',
     'process_cpu_seconds_total',
     'process_resident_memory_bytes',

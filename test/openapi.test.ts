@@ -189,10 +189,10 @@ t.test('the headers of an answer are listed with it, with an example', async (t)
   t.strictSame(listed, {
     ...Object.fromEntries(operations.flatMap(everywhere)),
     'POST /users 201': ['Location', 'ETag', 'Idempotent-Replayed'],
-    'GET /users 200': ['Link', 'Muster-Position'],
+    'GET /users 200': ['Link', 'Muster-Epoch', 'Muster-Position'],
     'GET /users/{id}/history 200': ['Link'],
     'POST /users/{id}/erase 202': ['Location'],
-    'GET /changes 200': ['Muster-Position', 'Link'],
+    'GET /changes 200': ['Muster-Epoch', 'Muster-Position', 'Link'],
     'GET /users/{id} 200': ['ETag'],
     'GET /users/{id} 304': ['ETag'],
     'GET /users/{id} 412': ['ETag'],
