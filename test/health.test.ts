@@ -58,10 +58,12 @@ onEachDatabase('it is ready although every write waits and the pool is in use', 
   if (dialect === 'postgresql') await Promise.all(begun.map(({ promise }) => promise));
   const writes = Array.from({ length: 10_100 }, () => app.write(async () => 1).catch((error) => error.code));
   t.equal(await writes.at(-1), 'too-busy', 'the queue is full');
-  const asked = performance.now();
-  await app.health.ask();
-  t.match(await request('GET', '/health/ready'), { status: 200 });
-  t.ok(performance.now() - asked < 1000, 'and it was told at once');
+  // Longer than an answer is kept.
+  for (let asked = performance.now(), end = asked + 2500; asked < end; asked = performance.now()) {
+    t.equal((await request('GET', '/health/ready')).status, 200);
+    t.ok(performance.now() - asked < 900, 'it waits for nothing');
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
   held.resolve();
   await Promise.all([...holders, ...writes]);
 });
