@@ -540,6 +540,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/health/live": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Whether the process answers
+         * @description It asks nothing of the database: a service that is not alive is to be started anew, and that mends no database.
+         */
+        get: operations["isAlive"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/health/ready": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Whether this replica can serve
+         * @description For load balancers. Not ready while it starts or stops, when the database does not answer within a second or lacks a migration, when no background tasks are run, or when the disk of an SQLite file is nearly full. The answer may be a second old.
+         */
+        get: operations["isReady"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What this replica measures of itself
+         * @description For Prometheus, each replica by itself. The answer may be a second old.
+         */
+        get: operations["readMetrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -609,6 +669,18 @@ export interface components {
             instance: string;
             /** @description everything that is wrong, where it is */
             errors?: components["schemas"]["Fault"][];
+            /**
+             * @description of a replica that is not ready: every check by its name, as in `Health`
+             * @example {
+             *       "database": {
+             *         "status": "failed",
+             *         "detail": "gave no answer within a second"
+             *       }
+             *     }
+             */
+            checks?: {
+                [key: string]: Record<string, never>;
+            };
             /**
              * @description only on the tutorial’s routes: its own words
              * @example User not found
@@ -2238,6 +2310,85 @@ export interface components {
             /** @enum {string} */
             message: "Task started";
         };
+        /**
+         * @description One thing that a replica needs in order to serve.
+         * @example {
+         *       "status": "ok"
+         *     }
+         */
+        HealthCheck: {
+            /**
+             * @description whether it holds
+             * @example ok
+             * @enum {string}
+             */
+            status: "ok" | "failed";
+            /**
+             * @description what is wrong, for people
+             * @example gave no answer within a second
+             */
+            detail?: string;
+        };
+        /**
+         * @description What a replica says of itself.
+         * @example {
+         *       "status": "ok",
+         *       "checks": {
+         *         "service": {
+         *           "status": "ok"
+         *         },
+         *         "database": {
+         *           "status": "ok"
+         *         },
+         *         "migrations": {
+         *           "status": "ok"
+         *         },
+         *         "disk": {
+         *           "status": "ok"
+         *         },
+         *         "runner": {
+         *           "status": "ok"
+         *         }
+         *       }
+         *     }
+         */
+        Health: {
+            /**
+             * @description all is well
+             * @example ok
+             * @enum {string}
+             */
+            status: "ok";
+            /**
+             * @description every check by its name
+             * @example {
+             *       "service": {
+             *         "status": "ok"
+             *       },
+             *       "database": {
+             *         "status": "ok"
+             *       },
+             *       "migrations": {
+             *         "status": "ok"
+             *       },
+             *       "disk": {
+             *         "status": "ok"
+             *       },
+             *       "runner": {
+             *         "status": "ok"
+             *       }
+             *     }
+             */
+            checks: {
+                [key: string]: components["schemas"]["HealthCheck"];
+            };
+        };
+        /**
+         * @description The text format of Prometheus, version 0.0.4. Its own metrics begin with `muster_`, those of the process with `process_` and `nodejs_`. Further ones may come at any time.
+         * @example # TYPE muster_write_queue_length gauge
+         *     muster_write_queue_length 0
+         */
+        MetricsText: string;
     };
     responses: never;
     parameters: never;
@@ -2277,6 +2428,11 @@ export interface operations {
                      * @example </users?limit=2&after=WyJudmdoRkZybSIsMiwyXQ>; rel="next"
                      */
                     Link?: string;
+                    /**
+                     * @description names the log that positions belong to: another one after a restore from a backup
+                     * @example 8f14e45fceea167a
+                     */
+                    "Muster-Epoch": string;
                     /**
                      * @description the position of the log at which this was read: whoever follows from it misses nothing
                      * @example 42
@@ -2349,6 +2505,30 @@ export interface operations {
                      * @example application/json
                      */
                     Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2516,6 +2696,30 @@ export interface operations {
             /** @description Well-formed, but a value breaks a rule */
             422: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2702,6 +2906,30 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the service */
             500: {
                 headers: {
@@ -2835,6 +3063,30 @@ export interface operations {
                      * @example application/json
                      */
                     Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -3041,6 +3293,30 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the service */
             500: {
                 headers: {
@@ -3196,6 +3472,30 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the service */
             500: {
                 headers: {
@@ -3345,6 +3645,30 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the service */
             500: {
                 headers: {
@@ -3377,6 +3701,8 @@ export interface operations {
                 after?: number;
                 /** @description the most changes on a page, 1–1000; a stream has no end */
                 limit?: number;
+                /** @description the `Muster-Epoch` that went with the position: if the directory was restored from a backup since, the answer is a 410. A browser that connects again sends it again */
+                epoch?: string;
                 /** @description only changes of these types, separated by commas: user.created, user.updated, user.deleted, user.erased */
                 types?: string;
             };
@@ -3392,6 +3718,11 @@ export interface operations {
             /** @description One page, or the changes as they are made */
             200: {
                 headers: {
+                    /**
+                     * @description names the log that positions belong to: another one after a restore from a backup
+                     * @example 8f14e45fceea167a
+                     */
+                    "Muster-Epoch": string;
                     /**
                      * @description the position of the log at which this was read: whoever follows from it misses nothing
                      * @example 42
@@ -3500,6 +3831,30 @@ export interface operations {
                      * @example application/json
                      */
                     Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -3627,6 +3982,30 @@ export interface operations {
                      * @example application/json
                      */
                     Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -3796,6 +4175,30 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the service */
             500: {
                 headers: {
@@ -3938,6 +4341,30 @@ export interface operations {
                      * @example application/json
                      */
                     Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4097,6 +4524,30 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the service */
             500: {
                 headers: {
@@ -4250,6 +4701,30 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the service */
             500: {
                 headers: {
@@ -4353,6 +4828,30 @@ export interface operations {
                      * @example application/json
                      */
                     Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4520,6 +5019,30 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the service */
             500: {
                 headers: {
@@ -4654,6 +5177,30 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the service */
             500: {
                 headers: {
@@ -4755,6 +5302,30 @@ export interface operations {
                      * @example application/json
                      */
                     Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4904,6 +5475,30 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the service */
             500: {
                 headers: {
@@ -5029,6 +5624,30 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the service */
             500: {
                 headers: {
@@ -5134,6 +5753,30 @@ export interface operations {
                      * @example application/json
                      */
                     Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5304,6 +5947,30 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the service */
             500: {
                 headers: {
@@ -5437,6 +6104,30 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the service */
             500: {
                 headers: {
@@ -5556,6 +6247,30 @@ export interface operations {
                      * @example application/json
                      */
                     Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5728,6 +6443,30 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the service */
             500: {
                 headers: {
@@ -5871,6 +6610,30 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the service */
             500: {
                 headers: {
@@ -6006,6 +6769,30 @@ export interface operations {
                      * @example application/json
                      */
                     Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6155,6 +6942,30 @@ export interface operations {
                      * @example application/json
                      */
                     Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6337,6 +7148,30 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the service */
             500: {
                 headers: {
@@ -6509,6 +7344,30 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the service */
             500: {
                 headers: {
@@ -6633,6 +7492,30 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the service */
             500: {
                 headers: {
@@ -6681,6 +7564,11 @@ export interface operations {
             /** @description The file */
             200: {
                 headers: {
+                    /**
+                     * @description names the log that positions belong to: another one after a restore from a backup
+                     * @example 8f14e45fceea167a
+                     */
+                    "Muster-Epoch": string;
                     /**
                      * @description the position of the log at which this was read: whoever follows from it misses nothing
                      * @example 42
@@ -6743,6 +7631,30 @@ export interface operations {
                      * @example application/json
                      */
                     Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6898,6 +7810,30 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the service */
             500: {
                 headers: {
@@ -7023,6 +7959,30 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the service */
             500: {
                 headers: {
@@ -7116,6 +8076,432 @@ export interface operations {
                      * @example application/json
                      */
                     Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot answer now; try again later */
+            503: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    isAlive: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It does */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "status": "ok",
+                     *       "checks": {
+                     *         "service": {
+                     *           "status": "ok"
+                     *         },
+                     *         "database": {
+                     *           "status": "ok"
+                     *         },
+                     *         "migrations": {
+                     *           "status": "ok"
+                     *         },
+                     *         "disk": {
+                     *           "status": "ok"
+                     *         },
+                     *         "runner": {
+                     *           "status": "ok"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Health"];
+                };
+            };
+            /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is in a form that this route does not read */
+            415: {
+                headers: {
+                    /**
+                     * @description the media types that this route reads (RFC 9110 §15.5.16)
+                     * @example application/json
+                     */
+                    Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot answer now; try again later */
+            503: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    isReady: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It can */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "status": "ok",
+                     *       "checks": {
+                     *         "service": {
+                     *           "status": "ok"
+                     *         },
+                     *         "database": {
+                     *           "status": "ok"
+                     *         },
+                     *         "migrations": {
+                     *           "status": "ok"
+                     *         },
+                     *         "disk": {
+                     *           "status": "ok"
+                     *         },
+                     *         "runner": {
+                     *           "status": "ok"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Health"];
+                };
+            };
+            /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is in a form that this route does not read */
+            415: {
+                headers: {
+                    /**
+                     * @description the media types that this route reads (RFC 9110 §15.5.16)
+                     * @example application/json
+                     */
+                    Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the service */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot answer now; try again later */
+            503: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readMetrics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Every metric as it is now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example # TYPE muster_write_queue_length gauge
+                     *     muster_write_queue_length 0
+                     */
+                    "text/plain": components["schemas"]["MetricsText"];
+                };
+            };
+            /** @description Malformed: broken JSON, an unknown or ill-formed parameter, header or cursor */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No key or token, or none that is known here */
+            401: {
+                headers: {
+                    /**
+                     * @description that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)
+                     * @example Bearer error="invalid_token"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key or token may not do this, or the request comes from elsewhere */
+            403: {
+                headers: {
+                    /**
+                     * @description which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused
+                     * @example Bearer error="insufficient_scope", scope="users:write"
+                     */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is in a form that this route does not read */
+            415: {
+                headers: {
+                    /**
+                     * @description the media types that this route reads (RFC 9110 §15.5.16)
+                     * @example application/json
+                     */
+                    Accept: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More, or more often, than one client may; try again later */
+            429: {
+                headers: {
+                    /**
+                     * @description seconds after which to try again (RFC 9110 §10.2.3)
+                     * @example 1
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it
+                     * @example "client";q=100;w=1
+                     */
+                    "RateLimit-Policy"?: string;
+                    /**
+                     * @description how many of them are left (`r`), and seconds until all are (`t`)
+                     * @example "client";r=0;t=1
+                     */
+                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {

@@ -10,15 +10,23 @@ import { entities } from './entities.ts';
 import access from './http/access.ts';
 import docs from './http/docs.ts';
 import edge, { answerBrokenRequest } from './http/edge.ts';
+import headers from './http/headers.ts';
 import { eraseFromAnswers, pruneAnswers } from './http/idempotency.ts';
 import logging, { loggerOptions } from './http/logging.ts';
 import methods from './http/methods.ts';
 import open from './http/open.ts';
 import openapi from './http/openapi.ts';
 import problem, { answerFrameworkError } from './http/problem.ts';
+import streams from './http/streams.ts';
 import { strictValidation } from './http/validation.ts';
 import keysRoutes from './keys/keys.routes.ts';
 import keys from './keys/plugin.ts';
+import healthRoutes from './operations/health.routes.ts';
+import health from './operations/health.ts';
+import rateLimits from './operations/limits.ts';
+import metricsRoutes from './operations/metrics.routes.ts';
+import metrics from './operations/metrics.ts';
+import overload from './operations/overload.ts';
 import { eraseFromSchedules, eraseFromTasks } from './tasks/erase.ts';
 import { gather } from './tasks/gather.task.ts';
 import type { TaskKind } from './tasks/kinds.ts';
@@ -80,14 +88,25 @@ export async function buildApp(
 
   await app.register(problem);
   await app.register(logging);
+  await app.register(headers, { corsOrigins: config.corsOrigins });
+  await app.register(streams, { mostPerClient: config.maxStreamsPerClient });
+  await app.register(metrics);
   await app.register(edge, { shutdownTimeoutMs: config.shutdownTimeoutMs });
+  await app.register(rateLimits, { perSecond: config.rateLimitPerSecond });
+  await app.register(overload, { maxDelayMs: config.maxEventLoopDelayMs });
   await app.register(methods);
   await app.register(open);
   await app.register(access);
   await app.register(openapi);
   await app.register(docs);
+  await app.register(health);
 
-  await app.register(db, { databaseUrl: config.databaseUrl, poolMax: config.databasePoolMax, entities });
+  await app.register(db, {
+    databaseUrl: config.databaseUrl,
+    poolMax: config.databasePoolMax,
+    minFreeBytes: config.minFreeDiskMb * 2 ** 20,
+    entities,
+  });
   await app.register(keys, { host: config.host, jwt: config.jwt });
   await app.register(changes);
   const networks = new Networks(config.webhookAllowedNetworks);
@@ -136,6 +155,8 @@ export async function buildApp(
   await app.register(errorsRoutes);
   await app.register(exportRoutes);
   await app.register(tutorialRoutes);
+  await app.register(healthRoutes);
+  await app.register(metricsRoutes);
 
   return app;
 }
@@ -164,8 +185,9 @@ const erasables: readonly Erasable[] = [
 ];
 
 /** Node and Fastify wait for ever by default: a few hundred slow clients would hold every connection. */
-function limits({ requestTimeoutMs }: Config) {
+function limits({ requestTimeoutMs, trustProxy }: Config) {
   return {
+    ...(trustProxy.length > 0 && { trustProxy }),
     requestTimeout: requestTimeoutMs,
     keepAliveTimeout: 5000,
     connectionTimeout: 60_000, // without a byte either way: a client that does not read is let go

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { isDatabaseUrl, redactUrl } from './db/url.ts';
 import { StartError } from './errors.ts';
 import { readNetworks } from './webhooks/networks.ts';
@@ -19,6 +20,24 @@ function wholeNumber(byDefault: number, least: number, most: number, what: strin
 
 function text(byDefault: string, isGood: (given: string) => boolean, allowed: string): Setting<string> {
   return { default: byDefault, read: (given) => (isGood(given) ? given : undefined), allowed };
+}
+
+/** Parts separated by commas, or `none`. */
+function list(isGood: (part: string) => boolean, allowed: string): Setting<string> {
+  const read = (given: string) => (given === 'none' || given.split(',').every(isGood) ? given : undefined);
+  return { default: 'none', read, allowed: `none, or ${allowed}, separated by commas` };
+}
+
+function parts(given: string): string[] {
+  return given === 'none' ? [] : given.split(',');
+}
+
+/** An address, or a block of them (CIDR). */
+function isNetwork(given: string): boolean {
+  const [address = '', bits, ...rest] = given.split('/');
+  const version = isIP(address);
+  if (version === 0 || rest.length > 0) return false;
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && +bits >= 1 && +bits <= (version === 4 ? 32 : 128));
 }
 
 function oneOf<T extends string>(byDefault: T, all: readonly T[]): Setting<T> {
@@ -54,14 +73,46 @@ export const SETTINGS = {
   DATABASE_POOL_MAX: wholeNumber(10, 1, 1000, ': PostgreSQL connections per process (SQLite always has one)'),
   HOST: text('127.0.0.1', (host) => /^[A-Za-z0-9.:_-]+$/.test(host), 'the address or host name to listen on'),
   PORT: wholeNumber(3000, 0, 65_535, '; 0 takes any free port'),
+  MIN_FREE_DISK_MB: wholeNumber(
+    64,
+    0,
+    1_000_000,
+    ': megabytes that must be free beside an SQLite file to be ready; 0 does not ask',
+  ),
   LOG_LEVEL: oneOf('info', ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']),
   JWT_ISSUER: text('none', isIssuer, 'none, or the https URL of an OpenID provider'),
   JWT_AUDIENCE: text('none', () => true, 'the audience that tokens must name; with JWT_ISSUER'),
+  TRUST_PROXY: list(
+    isNetwork,
+    'addresses and CIDR blocks of proxies whose X-Forwarded-… headers are believed',
+  ),
+  CORS_ORIGINS: list(
+    (origin) => URL.parse(origin)?.origin === origin && /^https?:/.test(origin),
+    'origins such as https://app.example, whose pages may use the API',
+  ),
+  RATE_LIMIT_PER_SECOND: wholeNumber(
+    0,
+    0,
+    1_000_000,
+    ': requests a second of one key, or address without one, in a process; 0 sets no limit',
+  ),
   MAX_CONNECTIONS: wholeNumber(
     10_000,
     1,
     1_000_000,
     ': open client connections, further ones are closed at once',
+  ),
+  MAX_EVENT_LOOP_DELAY_MS: wholeNumber(
+    500,
+    0,
+    60_000,
+    ': milliseconds by which the event loop may be late before requests are refused; 0 refuses none',
+  ),
+  MAX_STREAMS_PER_CLIENT: wholeNumber(
+    100,
+    1,
+    1_000_000,
+    ': event streams that one client may have open in a process',
   ),
   REQUEST_TIMEOUT_MS: wholeNumber(
     30_000,
@@ -112,9 +163,15 @@ export function loadConfig(env: Env = process.env) {
     databasePoolMax: read('DATABASE_POOL_MAX', SETTINGS.DATABASE_POOL_MAX),
     host: read('HOST', SETTINGS.HOST),
     port: read('PORT', SETTINGS.PORT),
+    minFreeDiskMb: read('MIN_FREE_DISK_MB', SETTINGS.MIN_FREE_DISK_MB),
     logLevel: read('LOG_LEVEL', SETTINGS.LOG_LEVEL),
     jwt: jwtOf(read('JWT_ISSUER', SETTINGS.JWT_ISSUER), read('JWT_AUDIENCE', SETTINGS.JWT_AUDIENCE)),
+    trustProxy: parts(read('TRUST_PROXY', SETTINGS.TRUST_PROXY)),
+    corsOrigins: parts(read('CORS_ORIGINS', SETTINGS.CORS_ORIGINS)),
+    rateLimitPerSecond: read('RATE_LIMIT_PER_SECOND', SETTINGS.RATE_LIMIT_PER_SECOND),
     maxConnections: read('MAX_CONNECTIONS', SETTINGS.MAX_CONNECTIONS),
+    maxEventLoopDelayMs: read('MAX_EVENT_LOOP_DELAY_MS', SETTINGS.MAX_EVENT_LOOP_DELAY_MS),
+    maxStreamsPerClient: read('MAX_STREAMS_PER_CLIENT', SETTINGS.MAX_STREAMS_PER_CLIENT),
     requestTimeoutMs: read('REQUEST_TIMEOUT_MS', SETTINGS.REQUEST_TIMEOUT_MS),
     taskConcurrency: read('TASK_CONCURRENCY', SETTINGS.TASK_CONCURRENCY),
     taskRetentionDays: read('TASK_RETENTION_DAYS', SETTINGS.TASK_RETENTION_DAYS),

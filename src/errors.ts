@@ -63,6 +63,9 @@ export class TooLarge extends Refusal {}
 /** The body is in a form that this route does not read. */
 export class UnsupportedMediaType extends Refusal {}
 
+/** The client asks for more, or more often, than one client may. */
+export class TooMany extends Refusal {}
+
 /** The service cannot answer now and may later: it is stopping, or its database is away. */
 export class Unavailable extends Refusal {}
 

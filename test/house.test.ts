@@ -24,9 +24,10 @@ const MAY_IMPORT: Record<string, string[]> = {
   http: ['db'],
   tasks: ['db', 'http'],
   changes: ['db', 'http'],
+  operations: ['db', 'http'],
   keys: ['db', 'http'],
   users: ['db', 'http', 'tasks', 'changes'],
-  cli: ['config.ts', 'db', 'http', 'keys', 'entities.ts'],
+  cli: ['config.ts', 'db', 'http', 'keys', 'changes', 'entities.ts'],
   webhooks: ['db', 'http', 'tasks', 'changes'],
   transfers: ['db', 'http', 'tasks', 'changes', 'users'],
 };

@@ -3,6 +3,10 @@ import Fastify from 'fastify';
 import t, { type Test } from 'tap';
 import db from '../src/db/plugin.ts';
 import { entities } from '../src/entities.ts';
+import problem from '../src/http/problem.ts';
+import streams from '../src/http/streams.ts';
+import health from '../src/operations/health.ts';
+import metrics from '../src/operations/metrics.ts';
 import { startApp } from './support/app.ts';
 import { checkAnswer, fetch } from './support/fetch.ts';
 
@@ -187,7 +191,10 @@ t.test('two services live in one process, each with its own people', async (t) =
 
 t.test('each request has an entity manager of its own, and one only', async (t) => {
   const app = Fastify();
-  await app.register(db, { databaseUrl: 'sqlite::memory:', poolMax: 1, entities });
+  for (const before of [problem, health]) await app.register(before);
+  await app.register(streams, { mostPerClient: 1 });
+  await app.register(metrics);
+  await app.register(db, { databaseUrl: 'sqlite::memory:', poolMax: 1, minFreeBytes: 0, entities });
   t.teardown(() => app.close());
   const seen: unknown[] = [];
   app.get('/', { schema: { security: [] } }, async (request) => {

@@ -35,6 +35,8 @@ const ChangeLogSchema = defineEntity({
     id: p.integer().primary().autoincrement(false),
     /** Changes up to this position have been pruned; 0 when none has. */
     keptAfter: p.bigint('number').ignoreSchemaChanges('type'),
+    /** Names this life of the log; empty until a service has started on it. */
+    epoch: p.text().default(''),
   },
 });
 

@@ -8,6 +8,7 @@ import { ref } from '../http/schemas.ts';
 import { EVENT_STREAM, openEvents, wantsEvents } from '../http/sse.ts';
 import { CHANGE_TYPES, type ChangeType } from './change.entity.ts';
 import { Change, ChangeEvents, FollowHeaders, ListChangesQuery, positionHeader } from './changes.schemas.ts';
+import { epochGone } from './epoch.ts';
 import { changeJson, positionGone, readChanges, requireKept } from './log.ts';
 
 const changes: FastifyPluginAsyncTypebox = async (app) => {
@@ -39,6 +40,7 @@ const changes: FastifyPluginAsyncTypebox = async (app) => {
           ...problems(
             invalidParameter('query', '#/limit', 'must be <= 1000'),
             positionGone({ keptAfter: 1000, head: 2000 }),
+            epochGone(),
           ),
         },
       },
@@ -49,16 +51,19 @@ const changes: FastifyPluginAsyncTypebox = async (app) => {
       if (wantsEvents(request)) {
         const last = request.headers['last-event-id'];
         const from = last === undefined ? request.query.after : Number(last);
-        if (from !== undefined) await requireKept(app.reader, from);
-        const position = from ?? (await app.position());
-        reply.header('muster-position', position);
+        const { epoch } = request.query;
+        const extent = await (from === undefined && epoch === undefined
+          ? app.logExtent()
+          : requireKept(app.reader, from, epoch));
+        const position = from ?? extent.head;
+        reply.header('muster-position', position).header('muster-epoch', extent.epoch);
         app.feed.follow(openEvents(reply), app.whileOpen(reply), position, types);
         return reply;
       }
       const { after = 0 } = request.query;
-      await requireKept(app.reader, after);
+      const { epoch } = await requireKept(app.reader, after, request.query.epoch);
       const page = await readChanges(app.reader, after, limit, types);
-      reply.header('muster-position', page.upTo);
+      reply.header('muster-position', page.upTo).header('muster-epoch', epoch);
       if (page.upTo < page.head) linkNext(request, reply, String(page.upTo));
       return sendJson(reply, `[${page.changes.map(changeJson).join(',')}]`);
     },

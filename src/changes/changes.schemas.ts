@@ -9,6 +9,13 @@ export const Position = {
   examples: [42],
 } as const;
 
+const Epoch = {
+  type: 'string',
+  pattern: '^[0-9a-f]{16}$',
+  description: 'names the log that positions belong to: another one after a restore from a backup',
+  examples: ['8f14e45fceea167a'],
+} as const;
+
 const userThen = {
   id: 7,
   name: 'Ada King',
@@ -112,6 +119,12 @@ export const ListChangesQuery = {
       description: 'the most changes on a page, 1–1000; a stream has no end',
       examples: [2],
     },
+    epoch: {
+      ...Epoch,
+      description:
+        'the `Muster-Epoch` that went with the position: if the directory was restored from a backup since, the answer is ' +
+        'a 410. A browser that connects again sends it again',
+    },
     types: {
       type: 'string',
       pattern: `^(${CHANGE_TYPES.join('|')})(,(${CHANGE_TYPES.join('|')}))*$`.replaceAll('.', '\\.'),
@@ -138,6 +151,7 @@ export const FollowHeaders = {
 } as const;
 
 export const positionHeader = {
+  'Muster-Epoch': { ...Epoch, required: true },
   'Muster-Position': {
     ...Position,
     required: true,

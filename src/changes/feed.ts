@@ -45,7 +45,7 @@ export class Feed {
   readonly #off: () => void;
   readonly #live = new Set<Follower>();
   readonly #behind: Follower[] = [];
-  #catchUps = 0;
+  readonly #catchingUp = new Set<Follower>();
   /** Undefined while nobody follows. */
   #ring: Ring | undefined;
   #running: Promise<void> | undefined;
@@ -71,6 +71,19 @@ export class Feed {
     this.#startCatchUps();
   }
 
+  get followers(): number {
+    return this.#live.size + this.#behind.length + this.#catchingUp.size;
+  }
+
+  /** The position up to which every stream has been given all; undefined while there is none. */
+  get slowest(): number | undefined {
+    let slowest: number | undefined;
+    for (const all of [this.#live, this.#behind, this.#catchingUp]) {
+      for (const { position } of all) slowest = Math.min(slowest ?? position, position);
+    }
+    return slowest;
+  }
+
   async stop(): Promise<void> {
     this.#open = false;
     this.#off();
@@ -85,7 +98,7 @@ export class Feed {
 
   async #run(): Promise<void> {
     let rounds = MOST_ROUNDS;
-    while (this.#open && this.#live.size + this.#behind.length + this.#catchUps > 0) {
+    while (this.#open && this.followers > 0) {
       const began = performance.now();
       this.#isNews = false;
       try {
@@ -171,11 +184,11 @@ export class Feed {
       const follower = this.#behind.shift();
       if (follower === undefined) return;
       if (follower.position >= ring.start) this.#live.add(follower);
-      else if (this.#catchUps >= CATCH_UPS_AT_ONCE) this.#behind.push(follower);
+      else if (this.#catchingUp.size >= CATCH_UPS_AT_ONCE) this.#behind.push(follower);
       else {
-        this.#catchUps++;
+        this.#catchingUp.add(follower);
         this.#catchUp(follower, ring).finally(() => {
-          this.#catchUps--;
+          this.#catchingUp.delete(follower);
           this.#startCatchUps();
         });
       }

@@ -5,6 +5,7 @@ import type { Reader } from '../db/reader.ts';
 import { execute } from '../db/statement.ts';
 import { Gone } from '../errors.ts';
 import type { ChangeType } from './change.entity.ts';
+import { epochGone } from './epoch.ts';
 
 /** A row of `changes` as a plain query gives it. JSON is text; PostgreSQL's driver gives a bigint as text. */
 export interface ChangeRow {
@@ -35,23 +36,34 @@ export function changeJson(row: ChangeRow): string {
 export interface Extent {
   keptAfter: number;
   head: number;
+  epoch: string;
 }
 
 export async function readExtent(reader: Reader): Promise<Extent> {
-  const [row] = await reader.read<{ kept_after: unknown; head: unknown }>(
-    'select kept_after, coalesce((select max(position) from changes), kept_after) as head from change_log',
+  const [row] = await reader.read<{ kept_after: unknown; head: unknown; epoch: string }>(
+    'select kept_after, coalesce((select max(position) from changes), kept_after) as head, epoch from change_log',
     [],
   );
-  return { keptAfter: Number(row?.kept_after), head: Number(row?.head) };
+  return { keptAfter: Number(row?.kept_after), head: Number(row?.head), epoch: row?.epoch ?? '' };
 }
 
-/** @throws {Gone} `position-gone` when what follows this position is not kept, or it is none of this log */
-export async function requireKept(reader: Reader, position: number): Promise<void> {
+/**
+ * @throws {Gone} `position-gone` when what follows this position is not kept, or it is none of this log; `epoch-gone` when
+ * it is of the log that was there before a restore
+ */
+export async function requireKept(
+  reader: Reader,
+  position: number | undefined,
+  epoch?: string,
+): Promise<Extent> {
   const extent = await readExtent(reader);
+  if (epoch !== undefined && epoch !== extent.epoch) throw epochGone();
+  if (position === undefined) return extent;
   if (position < extent.keptAfter || position > extent.head) throw positionGone(extent);
+  return extent;
 }
 
-export function positionGone({ keptAfter, head }: Extent): Gone {
+export function positionGone({ keptAfter, head }: Pick<Extent, 'keptAfter' | 'head'>): Gone {
   return new Gone(
     'position-gone',
     `The log can be read after positions ${keptAfter} to ${head}. Read GET /users, and go on from its Muster-Position.`,

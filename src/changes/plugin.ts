@@ -1,8 +1,10 @@
 import DataLoader from 'dataloader';
 import type { FastifyInstance } from 'fastify';
 import plugin from 'fastify-plugin';
+import { nameEpoch } from './epoch.ts';
 import { Feed } from './feed.ts';
-import { readExtent } from './log.ts';
+import { measureFeed } from './gauges.ts';
+import { type Extent, readExtent } from './log.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -12,21 +14,26 @@ declare module 'fastify' {
      * to stand for is read. All who ask in one turn share a query.
      */
     position(): Promise<number>;
+    /** The same with all that is known of the log. */
+    logExtent(): Promise<Extent>;
   }
 }
 
 export default plugin(
   async (app: FastifyInstance) => {
-    const heads = new DataLoader(
+    await nameEpoch(app.reader, app.write);
+    const extents = new DataLoader(
       async (asked: readonly number[]) => {
-        const { head } = await readExtent(app.reader);
-        return asked.map(() => head);
+        const extent = await readExtent(app.reader);
+        return asked.map(() => extent);
       },
       { cache: false, batchScheduleFn: (callback) => app.turn.lookup(callback) },
     );
     const feed = new Feed(app.reader, app.bell, app.log);
     app.decorate('feed', feed);
-    app.decorate('position', () => heads.load(0));
+    measureFeed(app);
+    app.decorate('logExtent', () => extents.load(0));
+    app.decorate('position', async () => (await extents.load(0)).head);
     app.addHook('onClose', () => feed.stop());
   },
   { name: 'changes', dependencies: ['db'] },

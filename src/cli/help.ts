@@ -1,3 +1,4 @@
+import { backup, restored } from './backup.command.ts';
 import { type Command, CommandError, EXIT } from './command.ts';
 import { exportUsers } from './export.command.ts';
 import { errors, importUsers } from './import.command.ts';
@@ -11,6 +12,8 @@ export const COMMANDS: readonly Command[] = [
   exportUsers,
   sample,
   keys,
+  backup,
+  restored,
   {
     name: 'help',
     args: '[COMMAND]',

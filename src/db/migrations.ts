@@ -12,7 +12,7 @@ export function migrationsFolder(dialect: DialectName): URL {
 }
 
 /** The names of a dialect's migrations, in order. */
-async function migrationNames(dialect: DialectName): Promise<string[]> {
+export async function migrationNames(dialect: DialectName): Promise<string[]> {
   const files = await readdir(migrationsFolder(dialect));
   return files.flatMap((file) => (file.endsWith('.ts') ? [file.slice(0, -'.ts'.length)] : [])).sort();
 }

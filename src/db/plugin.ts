@@ -4,7 +4,10 @@ import type { FastifyInstance } from 'fastify';
 import plugin from 'fastify-plugin';
 import { Bell } from './bell.ts';
 import { openMigratedDatabase } from './database.ts';
+import { measureDatabase } from './gauges.ts';
+import { databaseChecks } from './health.ts';
 import type { Orm } from './orm.ts';
+import { openProbe, type Probe } from './probe.ts';
 import { openReader, type Reader } from './reader.ts';
 import { Turn } from './turn.ts';
 import type { Tx } from './tx.ts';
@@ -18,8 +21,12 @@ declare module 'fastify' {
     turn: Turn;
     /** Plain queries outside of any transaction. */
     reader: Reader;
+    /** For those who watch: plain queries that wait for nobody. */
+    probe: Probe;
     /** Rung by `tx.ring` after a commit; heard on every replica. */
     bell: Bell;
+    /** How many wait before the door for writes, and for how long. */
+    writeQueue: Pick<WriteQueue, 'length' | 'oldestMs'>;
     /** The one door for writes: runs `work` in a transaction, perhaps with others', and settles after the commit. */
     write<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
   }
@@ -32,12 +39,13 @@ declare module 'fastify' {
 interface Options {
   databaseUrl: string;
   poolMax: number;
+  minFreeBytes: number;
   entities: EntityClass<AnyEntity>[];
 }
 
 /** Opens and migrates the database once, at startup, and closes it when all else has ended. */
 export default plugin(
-  async (app: FastifyInstance, { databaseUrl, poolMax, entities }: Options) => {
+  async (app: FastifyInstance, { databaseUrl, poolMax, minFreeBytes, entities }: Options) => {
     const database = await openMigratedDatabase({ databaseUrl, poolMax, entities, logger: app.log });
     const { orm } = database;
     const dialect = dialectOf(databaseUrl);
@@ -54,10 +62,16 @@ export default plugin(
     const forks = new WeakMap<object, EntityManager>();
 
     const reader = await openReader(orm, databaseUrl);
+    const probe = openProbe(orm, databaseUrl);
+    const checks = databaseChecks({ databaseUrl, probe, minFreeBytes });
+    for (const [name, check] of Object.entries(checks)) app.health.check(name, check);
+    await measureDatabase(app, { orm, databaseUrl, writes });
     app.decorate('orm', orm);
     app.decorate('turn', turn);
     app.decorate('reader', reader);
+    app.decorate('probe', probe);
     app.decorate('bell', bell);
+    app.decorate('writeQueue', writes);
     app.decorate('write', (work) => writes.run(work));
     app.decorateRequest('em', {
       getter() {
@@ -73,10 +87,11 @@ export default plugin(
     app.addHook('onClose', async () => {
       await bell.stop();
       reader.close();
+      await probe.close();
       await database.close();
     });
   },
-  { name: 'db' },
+  { name: 'db', dependencies: ['health', 'metrics'] },
 );
 
 /** While one transaction is with PostgreSQL, the next is made here. SQLite has one connection. */

@@ -56,6 +56,16 @@ export class WriteQueue {
     this.#committed = committed;
   }
 
+  get length(): number {
+    return this.#waiting.length + this.#patient.length;
+  }
+
+  /** How long the one that has waited longest has been waiting; 0 when none is. */
+  get oldestMs(): number {
+    const since = Math.min(this.#waiting[0]?.since ?? Infinity, this.#patient[0]?.since ?? Infinity);
+    return Math.max(0, performance.now() - since);
+  }
+
   /** Runs `work` in a transaction and settles after the commit. */
   run<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
     if (this.#waiting.length >= MOST_WAITING) return Promise.reject(tooBusy());

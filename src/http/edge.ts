@@ -3,9 +3,17 @@ import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import plugin from 'fastify-plugin';
 import { Malformed, type Refusal, Unavailable, UnsupportedMediaType } from '../errors.ts';
+import { SECURITY_HEADERS } from './headers.ts';
 import { parseJson } from './json.ts';
 import { problem } from './problem.ts';
 import { mayTakeLong } from './streaming.ts';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Answered whatever else is refused: while the service stops, and above its limits. */
+    essential?: boolean;
+  }
+}
 
 const NO_PARAMETERS = { type: 'object', properties: {}, additionalProperties: false };
 
@@ -30,7 +38,11 @@ export default plugin(
 
     // No promise: it stands before every request.
     app.addHook('onRequest', (request, _reply, done) => {
-      done(stopping ? new Unavailable('stopping', 'The service is stopping.') : refusalOf(request));
+      done(
+        stopping && request.routeOptions.config.essential !== true
+          ? new Unavailable('stopping', 'The service is stopping.')
+          : refusalOf(request),
+      );
     });
 
     app.server.on('checkExpectation', answerUnknownExpectation);
@@ -97,6 +109,7 @@ export function answerBrokenRequest(error: Error & { code?: string }, socket: So
     'Content-Type: application/problem+json',
     `Content-Length: ${Buffer.byteLength(body)}`,
     'Connection: close',
+    ...Object.entries(SECURITY_HEADERS).map(([name, value]) => `${name}: ${value}`),
   ];
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
 }
@@ -106,6 +119,7 @@ function answerUnknownExpectation(request: IncomingMessage, response: ServerResp
   const detail = `Expect: ${request.headers.expect} is not known here.`;
   const body = JSON.stringify(problem(417, detail, 'about:blank'));
   response.writeHead(417, {
+    ...SECURITY_HEADERS,
     'content-type': 'application/problem+json',
     'content-length': Buffer.byteLength(body),
   });

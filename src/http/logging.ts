@@ -31,7 +31,9 @@ function stackOnly(error: Error): string {
 export default plugin(
   async (app: FastifyInstance) => {
     app.addHook('onResponse', (request, reply, done) => {
-      request.log.info(
+      // Somebody asks for these every few seconds, for ever.
+      const isRoutine = request.routeOptions.config.essential === true && reply.statusCode < 400;
+      request.log[isRoutine ? 'debug' : 'info'](
         {
           method: request.method,
           route: request.routeOptions.url ?? '(unknown)',

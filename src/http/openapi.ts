@@ -25,6 +25,7 @@ export const TAGS = {
     description:
       'Have every change pushed to a URL: signed, at least once, and the changes of one user in order.',
   },
+  operations: { name: 'Operations', description: 'For those who run Muster: whether it is well.' },
   tutorial: {
     name: 'Tutorial',
     description:

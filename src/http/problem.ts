@@ -12,10 +12,12 @@ import {
   PreconditionFailed,
   Refusal,
   TooLarge,
+  TooMany,
   Unauthorized,
   Unavailable,
   UnsupportedMediaType,
 } from '../errors.ts';
+import { SECURITY_HEADERS } from './headers.ts';
 import { ref } from './schemas.ts';
 import { faultsOf } from './validation.ts';
 
@@ -75,6 +77,12 @@ export const Problem = {
       items: ref(FaultView),
       description: 'everything that is wrong, where it is',
     },
+    checks: {
+      type: 'object',
+      additionalProperties: { type: 'object' },
+      description: 'of a replica that is not ready: every check by its name, as in `Health`',
+      examples: [{ database: { status: 'failed', detail: 'gave no answer within a second' } }],
+    },
     error: {
       type: 'string',
       description: 'only on the tutorial’s routes: its own words',
@@ -108,6 +116,7 @@ const STATUS_OF = new Map<unknown, number>([
   [TooLarge, 413],
   [UnsupportedMediaType, 415],
   [Invalid, 422],
+  [TooMany, 429],
   [Unavailable, 503],
 ]);
 
@@ -128,6 +137,7 @@ export interface ProblemBody {
   instance: string;
   errors?: readonly Fault[];
   error?: string;
+  checks?: object;
 }
 
 /** RFC 9457 §3.1. `about:blank` says no more than the status does. */
@@ -149,7 +159,7 @@ export function problemOf(refusal: Refusal, instance: string): ProblemBody {
 }
 
 export function sendProblem(reply: FastifyReply, body: ProblemBody): FastifyReply {
-  if (body.status === 503) reply.header('retry-after', '1');
+  if (body.status === 503 || body.status === 429) reply.header('retry-after', '1');
   // Sent as text: the schema of the route's answers is not asked, and cannot fail.
   return reply.code(body.status).type('application/problem+json').send(JSON.stringify(body));
 }
@@ -191,7 +201,7 @@ export function answerFrameworkError(
   request: FastifyRequest,
   reply: FastifyReply,
 ): void {
-  sendProblem(reply, toProblem(error, request));
+  sendProblem(reply.headers(SECURITY_HEADERS), toProblem(error, request)); // it comes before all hooks
 }
 
 /** Every error of a route passes through here. */

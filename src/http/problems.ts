@@ -1,4 +1,4 @@
-import { Invalid, Malformed, Refusal, UnsupportedMediaType } from '../errors.ts';
+import { Invalid, Malformed, Refusal, TooMany, UnsupportedMediaType } from '../errors.ts';
 import { noKey, tooNarrow } from './access.ts';
 import { Problem, type ProblemBody, problem, problemOf } from './problem.ts';
 import { ref } from './schemas.ts';
@@ -11,8 +11,11 @@ import { ref } from './schemas.ts';
  */
 type Case = number | Refusal | ProblemBody | { status: number; headers: object };
 
-/** What every route may answer, whatever it does: broken URLs and hosts, no or too narrow a key, compressed bodies, faults, shutdown. */
-const EVERYWHERE = [400, 401, 403, 415, 500, 503];
+/**
+ * What every route may answer, whatever it does: broken URLs and hosts, no or too narrow a key, compressed bodies, limits,
+ * faults, shutdown.
+ */
+const EVERYWHERE = [400, 401, 403, 415, 429, 500, 503];
 
 export function problems(...cases: Case[]) {
   const examples = new Map<number, ProblemBody[]>(EVERYWHERE.map((status) => [status, []]));
@@ -105,6 +108,7 @@ const DESCRIPTIONS: Record<number, string> = {
   414: 'A part of the path is too long',
   415: 'The body is in a form that this route does not read',
   422: 'Well-formed, but a value breaks a rule',
+  429: 'More, or more often, than one client may; try again later',
   500: 'A fault of the service',
   503: 'The service cannot answer now; try again later',
 };
@@ -127,8 +131,32 @@ const GENERAL: Record<number, ProblemBody> = {
     new UnsupportedMediaType('content-encoding', 'A body with Content-Encoding gzip is not read here.'),
     EXAMPLE_ID,
   ),
+  429: problemOf(new TooMany('rate-limit', 'One client may make 100 requests a second.'), EXAMPLE_ID),
   500: problem(500, 'Something went wrong here. The log has it under the id in instance.', EXAMPLE_ID),
   503: problem(503, 'The database does not answer at the moment.', EXAMPLE_ID, 'database-away'),
+};
+
+const RETRY_AFTER = {
+  'Retry-After': {
+    type: 'integer',
+    minimum: 1,
+    required: true,
+    description: 'seconds after which to try again (RFC 9110 §10.2.3)',
+    examples: [1],
+  },
+};
+
+const RATE_LIMIT = {
+  'RateLimit-Policy': {
+    type: 'string',
+    description: 'of a limit by time: so many requests (`q`) in so many seconds (`w`); every answer tells it',
+    examples: ['"client";q=100;w=1'],
+  },
+  RateLimit: {
+    type: 'string',
+    description: 'how many of them are left (`r`), and seconds until all are (`t`)',
+    examples: ['"client";r=0;t=1'],
+  },
 };
 
 const HEADERS: [number, object][] = [
@@ -166,16 +194,6 @@ const HEADERS: [number, object][] = [
       },
     },
   ],
-  [
-    503,
-    {
-      'Retry-After': {
-        type: 'integer',
-        minimum: 1,
-        required: true,
-        description: 'seconds after which to try again (RFC 9110 §10.2.3)',
-        examples: [1],
-      },
-    },
-  ],
+  [429, { ...RETRY_AFTER, ...RATE_LIMIT }],
+  [503, RETRY_AFTER],
 ];

@@ -44,8 +44,10 @@ export interface EventSink {
  * Begins to answer with events, past Fastify's own sending. The body has no length and no chunks: it ends with the
  * connection (RFC 9112 §6.3), and a write is one system call (with chunks, through a stream, 10,000 of them took twice
  * the time).
+ * @throws {TooMany} when the client has as many streams as one may have
  */
 export function openEvents(reply: FastifyReply): EventSink {
+  reply.server.streams.enter(reply);
   reply.hijack();
   const { raw } = reply;
   raw.useChunkedEncodingByDefault = false;

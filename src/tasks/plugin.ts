@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import plugin from 'fastify-plugin';
 import { Invalid } from '../errors.ts';
 import { valueChecker } from '../http/validation.ts';
+import { AttemptCounts, measureTasks } from './gauges.ts';
 import { kindSchemas } from './kind-schemas.ts';
 import type { TaskKind } from './kinds.ts';
 import { TaskQueue } from './queue.ts';
@@ -45,10 +46,22 @@ export default plugin(
       };
     };
     const queue = new TaskQueue(kinds, compile, { reader, watch });
-    const runner = new TaskRunner({ ...options, queue, write, bell, log });
+    const attempts = new AttemptCounts();
+    const ended = (kind: string, state: string) => attempts.count(kind, state);
+    const runner = new TaskRunner({ ...options, queue, write, bell, log, ended });
     const scheduler = new Scheduler({ queue, write, bell, log, builtIn: schedules });
 
     app.decorate('tasks', queue);
+    measureTasks(
+      app,
+      attempts,
+      queue.kinds.map(({ kind }) => kind),
+    );
+    app.health.check('runner', async () =>
+      performance.now() - runner.lookedAt < LONGEST_BLIND_MS
+        ? undefined
+        : 'has not looked for tasks for half a minute',
+    );
     app.addHook('onReady', async () => {
       runner.start();
       await scheduler.start();
@@ -61,5 +74,8 @@ export default plugin(
       watch.stop();
     });
   },
-  { name: 'tasks', dependencies: ['db'] },
+  { name: 'tasks', dependencies: ['db', 'health', 'metrics'] },
 );
+
+/** It looks every second; when the database is slow, the write that comes first may take so long. */
+const LONGEST_BLIND_MS = 30_000;

@@ -22,6 +22,8 @@ export interface RunnerOptions {
   concurrency: number;
   /** How long `stop()` lets running functions go on. */
   graceMs: number;
+  /** Told of each attempt that has ended, and of the state that follows. */
+  ended?(kind: string, state: string): void;
   reached?: ((step: string) => void) | undefined;
 }
 

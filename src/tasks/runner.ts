@@ -36,6 +36,8 @@ export class TaskRunner {
   readonly #runs: Runs;
   readonly #around: Surroundings;
   readonly #listening: (() => void)[];
+  /** When it last saw what there is to do, by `performance.now()`. */
+  lookedAt = -Infinity;
   #wake = Promise.withResolvers<void>();
   #loop: Promise<void> | undefined;
   #stopped: Promise<void> | undefined;
@@ -229,6 +231,7 @@ export class TaskRunner {
   async #look(): Promise<void> {
     const sight = await look(this.#options.queue.reader, this.#self.id, [...this.#kinds.keys()]);
     const now = performance.now();
+    this.lookedAt = now;
     this.#lookAt = now + LOOK_MS;
     if (sight.queued || sight.suspects) this.#mayClaim = true;
     this.#suspectsWait = sight.suspects;
@@ -259,6 +262,7 @@ export class TaskRunner {
         run.abort(new Aborted('lost', 'Another runner has this task.'));
       }
       if (state === 'scheduled') this.#lookAt = 0;
+      if (state !== undefined) this.#options.ended?.(run.claimed.kind, state);
       this.#runs.close(run);
     }
     if (over.length === 0) return;

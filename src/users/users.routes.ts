@@ -118,9 +118,9 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request, reply) => {
-      const position = await app.position(); // before the list is read
+      const { head, epoch } = await app.logExtent(); // before the list is read
       const { rows, next } = await listUsers(app.reader, request.query);
-      reply.header('muster-position', position);
+      reply.header('muster-position', head).header('muster-epoch', epoch);
       if (next !== undefined) linkNext(request, reply, next);
       return sendJson(reply, `[${rows.map(userJson).join(',')}]`);
     },

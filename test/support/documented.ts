@@ -24,6 +24,7 @@ const API_HEADERS = [
   'idempotent-replayed',
   'link',
   'location',
+  'muster-epoch',
   'muster-position',
   'preference-applied',
   'retry-after',

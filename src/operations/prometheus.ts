@@ -1,0 +1,63 @@
+import { collectDefaultMetrics, Registry } from '@platformatic/prom-client';
+import type { Metric, Sample } from './metrics.ts';
+
+/*
+ * The text format of Prometheus, version 0.0.4. The library knows what to say of the process (CPU, memory, garbage
+ * collection, under the names that dashboards for Node.js look for), and has to count all else itself to tell it; what
+ * was counted before it was loaded is written here.
+ */
+
+/** Of the process, so of all services in it. */
+const processMetrics = new Registry();
+collectDefaultMetrics({ register: processMetrics });
+
+/** A metric that cannot be read in `longestMs` is left out, and counted. */
+export async function render(metrics: readonly Metric[], longestMs: number): Promise<string> {
+  const families = await Promise.all(metrics.map((metric) => renderMetric(metric, longestMs)));
+  const unread: Metric = {
+    type: 'gauge',
+    name: 'muster_metrics_unread',
+    help: 'Metrics that could not be read in time, and are not here.',
+    read: () => families.filter((family) => family === undefined).length,
+  };
+  return [
+    ...families.filter((family) => family !== undefined),
+    await renderMetric(unread, longestMs),
+    await processMetrics.metrics(),
+  ].join('\n');
+}
+
+async function renderMetric(metric: Metric, longestMs: number): Promise<string | undefined> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => late.reject(new Error('late')), longestMs);
+  try {
+    const reading = await Promise.race([metric.read(), late.promise]);
+    const samples = typeof reading === 'number' ? [{ value: reading }] : (reading ?? []);
+    const { name, help, type } = metric;
+    return [
+      `# HELP ${name} ${escapeHelp(help)}`,
+      `# TYPE ${name} ${type}`,
+      ...samples.map(line(name)),
+      '',
+    ].join('\n');
+  } catch {
+    return undefined;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function line(name: string) {
+  return ({ labels = {}, value, suffix }: Sample): string => {
+    const pairs = Object.entries(labels).map(([label, text]) => `${label}="${escapeLabel(text)}"`);
+    return `${name}${suffix ?? ''}${pairs.length === 0 ? '' : `{${pairs.join()}}`} ${value}`;
+  };
+}
+
+function escapeHelp(text: string): string {
+  return text.replaceAll('\\', '\\\\').replaceAll('\n', '\\n');
+}
+
+function escapeLabel(text: string): string {
+  return escapeHelp(text).replaceAll('"', '\\"');
+}

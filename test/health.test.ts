@@ -1,0 +1,153 @@
+import { connect } from 'node:net';
+import t from 'tap';
+import { Health } from '../src/operations/health.ts';
+import { startApp } from './support/app.ts';
+import { emptyDatabase, onEachDatabase, postgresServer } from './support/databases.ts';
+import { startService } from './support/service.ts';
+
+onEachDatabase('a replica that can serve says so, and what it has looked at', async (t, dialect) => {
+  const databaseUrl = await emptyDatabase(t, dialect);
+  const { request } = await startApp(t, dialect, { databaseUrl });
+  t.match(await request('GET', '/health/live'), { status: 200 });
+  await until(async () => (await request('GET', '/health/ready')).status === 200);
+  const answer = await request('GET', '/health/ready');
+  t.equal(answer.headers['cache-control'], 'no-store');
+  const ok = { status: 'ok' };
+  t.strictSame(answer.json(), {
+    status: 'ok',
+    checks: {
+      service: ok,
+      database: ok,
+      migrations: ok,
+      ...(dialect === 'sqlite' && { disk: ok }),
+      runner: ok,
+    },
+  });
+});
+
+onEachDatabase('a replica whose database lacks a migration is not ready', async (t, dialect) => {
+  const { app, request } = await startApp(t, dialect);
+  await app.orm.em.fork().execute(`delete from migrations where name = '0003_changes'`);
+  await until(async () => (await request('GET', '/health/ready')).status === 503);
+  const answer = await request('GET', '/health/ready');
+  t.match(answer.json(), {
+    type: 'urn:problem-type:muster:not-ready',
+    status: 503,
+    checks: {
+      migrations: { status: 'failed', detail: '0003_changes has not run' },
+      database: { status: 'ok' },
+    },
+  });
+  t.equal(answer.headers['retry-after'], '1');
+  t.match(await request('GET', '/health/live'), { status: 200 }, 'alive it is');
+});
+
+onEachDatabase('it is ready although every write waits and the pool is in use', async (t, dialect) => {
+  const { app, request } = await startApp(t, dialect, { databasePoolMax: 2 });
+  await until(async () => (await request('GET', '/health/ready')).status === 200);
+  const held = Promise.withResolvers<void>();
+  const begun = Array.from({ length: 2 }, () => Promise.withResolvers<void>());
+  const holders = begun.map(({ resolve }) =>
+    app.orm.em.fork().transactional(async (em) => {
+      await em.execute('select 1');
+      resolve();
+      await held.promise;
+    }),
+  );
+  await Promise.race(begun.map(({ promise }) => promise));
+  if (dialect === 'postgresql') await Promise.all(begun.map(({ promise }) => promise));
+  const writes = Array.from({ length: 10_100 }, () => app.write(async () => 1).catch((error) => error.code));
+  t.equal(await writes.at(-1), 'too-busy', 'the queue is full');
+  // Longer than an answer is kept.
+  for (let asked = performance.now(), end = asked + 2500; asked < end; asked = performance.now()) {
+    t.equal((await request('GET', '/health/ready')).status, 200);
+    t.ok(performance.now() - asked < 900, 'it waits for nothing');
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  held.resolve();
+  await Promise.all([...holders, ...writes]);
+});
+
+t.test('a full disk makes a service on SQLite not ready', async (t) => {
+  const databaseUrl = await emptyDatabase(t, 'sqlite');
+  const { request } = await startApp(t, 'sqlite', { databaseUrl, minFreeDiskMb: 1e9 });
+  const { checks } = (await request('GET', '/health/ready')).json<{ checks: object }>();
+  t.match(checks, { disk: { status: 'failed', detail: /^\d+ MB are free$/ } });
+});
+
+t.test('a database that is away makes it not ready, and ready again when it is back', async (t) => {
+  const server = await postgresServer();
+  const databaseUrl = await emptyDatabase(t, 'postgresql');
+  const { request } = await startApp(t, 'postgresql', { databaseUrl });
+  await until(async () => (await request('GET', '/health/ready')).status === 200);
+  const name = new URL(databaseUrl).pathname.slice(1);
+  await server.query(`alter database ${name} with allow_connections false`);
+  await server.query(`select pg_terminate_backend(pid) from pg_stat_activity where datname = '${name}'`);
+  await until(async () => (await request('GET', '/health/ready')).status === 503);
+  const { text } = await request('GET', '/health/ready');
+  t.match(JSON.parse(text).checks.database, { status: 'failed' });
+  t.notMatch(text, /127\.0\.0\.1|localhost|password|test_\d/, 'it says nothing of where and who');
+  t.match(await request('GET', '/health/live'), { status: 200 });
+  await server.query(`alter database ${name} with allow_connections true`);
+  await until(async () => (await request('GET', '/health/ready')).status === 200);
+});
+
+t.test(
+  'a check that does not answer counts as failed after a second, and all who ask share it',
+  async (t) => {
+    let made = 0;
+    const health = new Health(() => {});
+    health.serves = true;
+    health.check('deaf', () => {
+      made++;
+      return new Promise(() => {});
+    });
+    const answers = await Promise.all([health.ask(), health.ask(), health.ask()]);
+    t.strictSame(answers[2]?.checks.deaf, { status: 'failed', detail: 'gave no answer within a second' });
+    t.equal(made, 1);
+  },
+);
+
+t.test('while it stops it is alive and not ready', async (t) => {
+  const service = await startService(t, { DATABASE_URL: await emptyDatabase(t, 'sqlite') });
+  const { port, hostname } = new URL(service.base);
+  const ask = async (path: string, socket = connect(Number(port), hostname)) => {
+    const answered = new Promise<string>((resolve) => socket.once('data', (data) => resolve(String(data))));
+    socket.write(`GET ${path} HTTP/1.1\r\nHost: ${hostname}\r\n\r\n`);
+    return { socket, text: await answered };
+  };
+  // Requests that hold up the end, on connections that were there before it began.
+  const holder = connect(Number(port), hostname);
+  holder.on('error', () => {});
+  const head = `POST /users HTTP/1.1\r\nHost: ${hostname}\r\nContent-Type: application/json\r\nContent-Length: 99\r\n`;
+  holder.write(`${head}Expect: 100-continue\r\n\r\n`);
+  await new Promise((resolve) => holder.once('data', resolve));
+  // A request whose head is not whole keeps its connection from being idle.
+  const halves = ['/health/live', '/health/ready'].map((path) => {
+    const socket = connect(Number(port), hostname);
+    socket.write(`GET ${path} HTTP/1.1\r\nHost: ${hostname}\r\n`);
+    return socket;
+  });
+  await ask('/health/live');
+  const ended = service.end('SIGTERM');
+  await service.said(/finishing what runs/);
+  const [live, ready] = await Promise.all(
+    halves.map((socket) => {
+      const answered = new Promise<string>((resolve) => socket.once('data', (data) => resolve(String(data))));
+      socket.write('\r\n');
+      return answered;
+    }),
+  );
+  t.match(live, /^HTTP\/1\.1 200 /);
+  t.match(ready, /^HTTP\/1\.1 503 [\s\S]*is starting or stopping/);
+  holder.destroy();
+  t.equal(await ended, 0);
+});
+
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  const end = performance.now() + 20_000;
+  while (!(await condition())) {
+    if (performance.now() > end) throw new Error('it did not come to be');
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}

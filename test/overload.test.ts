@@ -1,0 +1,119 @@
+import { Agent, get } from 'node:http';
+import t from 'tap';
+import { Shedding } from '../src/operations/shedding.ts';
+import { startApp } from './support/app.ts';
+import { emptyDatabase, onEachDatabase } from './support/databases.ts';
+import { fetch } from './support/fetch.ts';
+import { startService } from './support/service.ts';
+
+interface Seen {
+  status: number;
+  retryAfter: string | undefined;
+}
+
+t.test(
+  'more requests than can be served: some get a 503 that says when to come again, and soon it is over',
+  async (t) => {
+    const { base } = await startService(t, {
+      DATABASE_URL: await emptyDatabase(t, 'sqlite'),
+      MAX_EVENT_LOOP_DELAY_MS: '50',
+    });
+    const headers = { 'content-type': 'application/json' };
+    const attributes = { text: 'x'.repeat(1000) };
+    for (let n = 0; n < 300; n++) {
+      const body = JSON.stringify({ name: 'n', email: `u${n}@example.com`, attributes });
+      await globalThis.fetch(`${base}/users`, { method: 'POST', headers, body });
+    }
+    const agent = new Agent({ keepAlive: true, maxSockets: 300 });
+    t.teardown(() => agent.destroy());
+    const seen: Seen[] = [];
+    let over = false;
+    const refused = () => seen.filter(({ status }) => status === 503).length;
+    const clients = Array.from({ length: 300 }, async () => {
+      while (!over) seen.push(await ask(agent, `${base}/users?limit=1000`));
+    });
+    const end = performance.now() + 60_000;
+    while (refused() < 100 && performance.now() < end)
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    t.equal((await ask(agent, `${base}/health/ready`)).status, 200, 'health is told throughout');
+    t.equal((await ask(agent, `${base}/metrics`)).status, 200, 'and so are the metrics');
+    over = true;
+    await Promise.all(clients);
+    t.ok(refused() >= 100, `${refused()} of ${seen.length} were refused`);
+    t.ok(
+      seen.some(({ status }) => status === 200),
+      'others were served',
+    );
+    t.ok(seen.every(({ status, retryAfter }) => status === 200 || (status === 503 && retryAfter === '1')));
+    const since = performance.now();
+    for (let served = 0; served < 100; )
+      served = (await fetch(`${base}/users/1`)).status === 200 ? served + 1 : 0;
+    const took = performance.now() - since;
+    t.ok(took < 5000, `after ${Math.round(took)} ms all are served again`);
+  },
+);
+
+onEachDatabase(
+  'while writes wait too long, further ones are refused and reads are served',
+  async (t, dialect) => {
+    const databaseUrl = await emptyDatabase(t, dialect);
+    const { app, request } = await startApp(t, dialect, { databaseUrl });
+    const held = Promise.withResolvers<void>();
+    // As many transactions as run at once, one after the other, or they would be one: the next write has to wait.
+    const running: Promise<void>[] = [];
+    for (let n = 0; n < (dialect === 'sqlite' ? 1 : 2); n++) {
+      const begun = Promise.withResolvers<void>();
+      running.push(
+        app.write(() => {
+          begun.resolve();
+          return held.promise;
+        }),
+      );
+      await begun.promise;
+    }
+    const json = { name: 'Ada', email: 'ada@example.com' };
+    const first = request('POST', '/users', { json });
+    while (app.writeQueue.oldestMs < 2000) await new Promise((resolve) => setTimeout(resolve, 50));
+    const answer = await request('POST', '/users', { json });
+    t.match(answer, { status: 503, headers: { 'retry-after': '1' } });
+    t.match(answer.json(), { type: 'urn:problem-type:muster:too-busy' });
+    t.equal((await request('GET', '/users')).status, 200);
+    held.resolve();
+    await Promise.all(running);
+    t.equal((await first).status, 201, 'what waited was written');
+  },
+);
+
+t.test('the refused share grows while the loop is late, and is gone two seconds after', async (t) => {
+  const shedding = new Shedding(100);
+  let now = performance.now();
+  const window = (delayMs: number) => {
+    now += Math.max(100, delayMs);
+    shedding.measured(delayMs, now);
+    return shedding.share;
+  };
+  t.equal(window(5000), 0, 'one late window may be anything');
+  t.equal(window(5), 0);
+  window(200);
+  t.ok(window(200) > 0);
+  for (let n = 0; n < 100; n++) window(200);
+  t.equal(shedding.share, 0.95, 'some are always let in');
+  const refused = Array.from({ length: 1000 }, () => shedding.refuses()).filter(Boolean).length;
+  t.ok(refused >= 949 && refused <= 951, `${refused} of 1000`);
+  for (let n = 0; n < 20; n++) window(5);
+  t.equal(shedding.share, 0);
+  t.notOk(shedding.refuses());
+  const never = new Shedding(0);
+  for (let n = 0; n < 10; n++) never.measured(10_000, now + n * 10_000);
+  t.notOk(never.refuses(), 'unless it is switched off');
+});
+
+function ask(agent: Agent, url: string): Promise<Seen> {
+  return new Promise((resolve, reject) => {
+    get(url, { agent }, (response) => {
+      response.resume().once('end', () => {
+        resolve({ status: response.statusCode ?? 0, retryAfter: response.headers['retry-after'] });
+      });
+    }).once('error', reject);
+  });
+}
