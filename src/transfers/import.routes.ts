@@ -22,7 +22,14 @@ import { readHeader } from './csv.ts';
 import { findFile, invalidForm } from './form.ts';
 import { CSV, FORM, ImportQuery, NDJSON, PeopleCsv, PeopleForm, PeopleNdjson } from './transfers.schemas.ts';
 import { BLOCK_BYTES, type Format } from './upload.entity.ts';
-import { giveToTask, type Received, receiveUpload, removeUpload, uploadTooLarge } from './uploads.ts';
+import {
+  emptyFile,
+  giveToTask,
+  type Received,
+  receiveUpload,
+  removeUpload,
+  uploadTooLarge,
+} from './uploads.ts';
 
 interface Options {
   mostBytes: number;
@@ -80,6 +87,7 @@ const imports: FastifyPluginAsyncTypebox<Options> = async (app, { mostBytes, slo
               uploadTooLarge(2_147_483_648),
               unreadable(),
               invalidHeader('there is no column email'),
+              emptyFile(),
               keyReused(),
             ),
           },
