@@ -38,6 +38,25 @@ async function until(isSo: () => Promise<boolean>): Promise<void> {
   while (!(await isSo())) await wait(5);
 }
 
+t.test('what is wrong with a whole file is said, not that it broke off', async (t) => {
+  const { app } = await startApp(t, 'sqlite');
+  const base = await app.listen({ host: '127.0.0.1', port: 0 });
+  const wrong: [string, string, string][] = [
+    ['text/csv', 'nothing\n1\n', 'invalid-csv-header'],
+    ['text/csv', '', 'invalid-csv-header'],
+    ['application/x-ndjson', '', 'empty-file'],
+  ];
+  for (const [type, body, code] of wrong) {
+    const answer = await fetch(`${base}/users/import`, {
+      method: 'POST',
+      headers: { 'content-type': type },
+      body,
+    });
+    t.equal(answer.status, 422);
+    t.match(((await answer.json()) as { type: string }).type, new RegExp(`${code}$`));
+  }
+});
+
 onEachDatabase('an upload that breaks off leaves nothing', async (t, dialect) => {
   const app = await startApp(t, dialect);
   const { request } = await beginUpload(app);

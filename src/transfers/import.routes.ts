@@ -96,7 +96,8 @@ const imports: FastifyPluginAsyncTypebox<Options> = async (app, { mostBytes, slo
       async (request, reply) => {
         const upload = await receive(request).catch((error) => {
           drain(request);
-          throw request.raw.destroyed ? brokenOff() : error;
+          // Node destroys a request that it has read to its end as well.
+          throw request.raw.destroyed && !request.raw.complete ? brokenOff() : error;
         });
         try {
           const answer = await begin(request, upload, request.query);
