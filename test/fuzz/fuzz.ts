@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import { readDocument } from './document.ts';
+import { Failure } from './failure.ts';
 import type { Sent } from './memory.ts';
 import { sendRaw } from './raw.ts';
 import { type Chain, chainsOf } from './steps.ts';
-import { Failure, World } from './world.ts';
+import { World } from './world.ts';
 
 export interface Databases {
   /** The URL of a fresh, migrated database. */

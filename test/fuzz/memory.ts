@@ -158,3 +158,11 @@ function harmless(name: string, value: string): string {
   if (name === 'accept') return value.replaceAll('event-stream', 'event');
   return value;
 }
+
+/** All values of members with a name, in any depth. */
+export function textsOf(value: unknown, name: string): string[] {
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.entries(value).flatMap(([key, member]) =>
+    key === name && typeof member !== 'object' ? [String(member)] : textsOf(member, name),
+  );
+}

@@ -9,8 +9,9 @@ import { Networks } from '../../src/webhooks/networks.ts';
 import { createDocumentCheck, schemasOf } from '../support/documented.ts';
 import { type Change, fold } from '../support/log.ts';
 import type { Document } from './document.ts';
+import { Failure } from './failure.ts';
 import { Judge, type Verdict } from './judge.ts';
-import { type Answer, Memory, type Sent } from './memory.ts';
+import { type Answer, Memory, type Sent, textsOf } from './memory.ts';
 import { type Done, Model } from './model.ts';
 import type { Target } from './raw.ts';
 import { checkReading } from './readings.ts';
@@ -285,17 +286,6 @@ export class World {
   }
 }
 
-export class Failure extends Error {
-  readonly sent: Sent[];
-
-  constructor(sent: Sent[], error: unknown, verdict?: Verdict, answer?: Answer) {
-    const judged = verdict && `\n  the judge says ${verdict.valid} (${verdict.reason})`;
-    const answered = answer && `, the answer was ${answer.status} ${answer.text.slice(0, 500)}`;
-    super(`${error instanceof Error ? error.message : error}${judged ?? ''}${answered ?? ''}`);
-    this.sent = sent;
-  }
-}
-
 function isReading({ operation }: Verdict, { method }: Sent, { status }: Answer): boolean {
   return status < 300 && operation?.method === 'GET' && method !== 'HEAD';
 }
@@ -310,11 +300,3 @@ const NOTHING: Verdict = {
   body: undefined,
 };
 const NO_ANSWER: Answer = { status: 400, headers: {}, text: '' };
-
-/** All values of members with a name, in any depth. */
-function textsOf(value: unknown, name: string): string[] {
-  if (typeof value !== 'object' || value === null) return [];
-  return Object.entries(value).flatMap(([key, member]) =>
-    key === name && typeof member !== 'object' ? [String(member)] : textsOf(member, name),
-  );
-}
