@@ -195,7 +195,7 @@ t.test('the headers of an answer are listed with it, with an example', async (t)
     'GET /users 200': ['Link', 'Muster-Epoch', 'Muster-Position'],
     'GET /users/{id}/history 200': ['Link'],
     'POST /users/{id}/erase 202': ['Location'],
-    'GET /users/export 200': ['Muster-Position'],
+    'GET /users/export 200': ['Muster-Epoch', 'Muster-Position'],
     'POST /users/import 202': ['Location', 'Idempotent-Replayed'],
     'GET /changes 200': ['Muster-Epoch', 'Muster-Position', 'Link'],
     'GET /users/{id} 200': ['ETag'],

@@ -40,11 +40,12 @@ const exports: FastifyPluginAsyncTypebox = async (app) => {
     },
     async (request, reply) => {
       const { format, raw, ...filter } = request.query;
-      const position = await app.position();
+      const { head: position, epoch } = await app.logExtent();
       const pages = exportUsers(app.reader, position, filter);
       const first = await pages.next(); // what it refuses is still to be told
       reply
         .header('muster-position', position)
+        .header('muster-epoch', epoch)
         .header('content-disposition', `attachment; filename="users.${format}"`)
         .type(format === 'csv' ? `${CSV}; charset=utf-8` : NDJSON);
       if (request.method === 'HEAD') return reply.send('' as never);

@@ -22,14 +22,7 @@ import { readHeader } from './csv.ts';
 import { findFile, invalidForm } from './form.ts';
 import { CSV, FORM, ImportQuery, NDJSON, PeopleCsv, PeopleForm, PeopleNdjson } from './transfers.schemas.ts';
 import { BLOCK_BYTES, type Format } from './upload.entity.ts';
-import {
-  emptyFile,
-  giveToTask,
-  type Received,
-  receiveUpload,
-  removeUpload,
-  uploadTooLarge,
-} from './uploads.ts';
+import { giveToTask, type Received, receiveUpload, removeUpload, uploadTooLarge } from './uploads.ts';
 
 interface Options {
   mostBytes: number;
@@ -87,7 +80,6 @@ const imports: FastifyPluginAsyncTypebox<Options> = async (app, { mostBytes, slo
               uploadTooLarge(2_147_483_648),
               unreadable(),
               invalidHeader('there is no column email'),
-              emptyFile(),
               keyReused(),
             ),
           },

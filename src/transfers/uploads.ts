@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Tx } from '../db/tx.ts';
-import { Invalid, TooLarge } from '../errors.ts';
+import { TooLarge } from '../errors.ts';
 import { BLOCK_BYTES, type Format } from './upload.entity.ts';
 
 export type Write = <T>(work: (tx: Tx) => Promise<T>) => Promise<T>;
@@ -38,19 +38,12 @@ export async function receiveUpload(
       await write((tx) => insertBlock(tx, id, n, block, bytes, header));
       n++;
     }
-    if (n === 0) {
-      await headerOf(Buffer.alloc(0));
-      throw emptyFile();
-    }
+    if (n === 0) await headerOf(Buffer.alloc(0));
     return { id, sha256: digest.digest('base64url') };
   } catch (error) {
     await removeUpload(write, id).catch(() => {}); // upkeep will
     throw error;
   }
-}
-
-export function emptyFile(): Invalid {
-  return new Invalid('empty-file', 'There is nothing in the file.');
 }
 
 /** Each block but the last is full. All of them are the same piece of memory: one is done with before the next is made. */
