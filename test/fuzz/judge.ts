@@ -180,7 +180,7 @@ export class Judge {
     }
     if (body.length > BODY_LIMIT) say('unclear', 'a large body');
     const { mediaType, pointer } = own ?? operation.bodies[0] ?? { mediaType: '', pointer: [] };
-    if (!/json$/.test(mediaType)) {
+    if (!/[/+]json$/.test(mediaType)) {
       say('unclear', 'no JSON');
       return;
     }
