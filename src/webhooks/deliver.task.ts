@@ -1,6 +1,7 @@
 import { readChanges, readExtent } from '../changes/log.ts';
 import { CHANGES } from '../changes/record.ts';
 import type { Bell } from '../db/bell.ts';
+import { Gone } from '../errors.ts';
 import { defineTask, PermanentFailure, type TaskContext } from '../tasks/kinds.ts';
 import { runRound } from './round.ts';
 import type { Sender } from './sender.ts';
@@ -72,11 +73,11 @@ async function deliverAll(context: Context, sender: Sender, news: News): Promise
     if (target === undefined || target.isDisabled) return undefined;
     const { acknowledged } = target;
     const from = passed.epoch === target.epoch ? Math.max(target.position, passed.position) : target.position;
-    const page = await readChanges(tasks.reader, from, WINDOW, target.types);
-    // After they were read: had they been pruned before, this would say so.
-    const { keptAfter } = await readExtent(tasks.reader);
-    if (from < keptAfter) {
-      await giveUp(context, target, keptAfter);
+    const page = await readChanges(tasks.reader, from, WINDOW, target.types).catch((error) => {
+      if (!(error instanceof Gone)) throw error;
+    });
+    if (page === undefined) {
+      await giveUp(context, target);
       continue;
     }
     const changes = page.changes.filter(({ position }) => !acknowledged.includes(Number(position)));
@@ -96,7 +97,8 @@ async function deliverAll(context: Context, sender: Sender, news: News): Promise
   }
 }
 
-async function giveUp({ write }: Context, target: Target, keptAfter: number): Promise<void> {
+async function giveUp({ write, tasks }: Context, target: Target): Promise<void> {
+  const { keptAfter } = await readExtent(tasks.reader);
   const reason =
     `What follows its position ${target.position} is not kept any more: the log begins after ${keptAfter}. ` +
     'Read GET /users, and replay from its Muster-Position.';
