@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { type Answer, startApp, type TestApp } from './support/app.ts';
 import { onEachDatabase } from './support/databases.ts';
@@ -251,6 +252,14 @@ onEachDatabase('a row is accepted if and only if POST /users accepts it', async 
   );
   const person = fc.record({ name: text, email, attributes: json }, { requiredKeys: [] });
   const cell = (value: string) => `"${value.replaceAll('"', '""')}"`;
+  // Thrown, so that the rows are made smaller; as the name of an assertion they could break the test's own output.
+  const same = (found: unknown, wanted: Record<string, number>) => {
+    const counts = Object.fromEntries(
+      Object.keys(wanted).map((name) => [name, Reflect.get(Object(found), name)]),
+    );
+    if (!isDeepStrictEqual(counts, wanted))
+      throw new Error(`${JSON.stringify(found)} is not ${JSON.stringify(wanted)}`);
+  };
   await fc.assert(
     fc.asyncProperty(fc.array(person, { minLength: 1, maxLength: 12 }), async (given) => {
       const rows = given.map((one) => JSON.stringify(one));
@@ -268,7 +277,7 @@ onEachDatabase('a row is accepted if and only if POST /users accepts it', async 
       });
       const app = await startApp(t, dialect);
       const imported = await importFile(app, rows.join('\n'), NDJSON);
-      t.match(imported.result, tally(await accepts(rows)), rows.join('\n'));
+      same(imported.result, tally(await accepts(rows)));
       await app.app.close();
 
       // In CSV a cell is a text, and one that is missing is an empty one.
@@ -280,7 +289,7 @@ onEachDatabase('a row is accepted if and only if POST /users accepts it', async 
       if (sound.length < full.length) return;
       const other = await startApp(t, dialect);
       const task = await importFile(other, `name,email,attributes\r\n${csv.join('\r\n')}`);
-      t.match(task.result, tally(await accepts(full.map((one) => JSON.stringify(one)))), csv.join('\n'));
+      same(task.result, tally(await accepts(full.map((one) => JSON.stringify(one)))));
       t.strictSame(fold(await wholeLog(other)).length, (await listed(other)).length);
       await other.app.close();
     }),
