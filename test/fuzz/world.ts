@@ -202,11 +202,8 @@ export class World {
   /** An accepted task may change users in its own time; most have ended when this returns. */
   async #expectTasks({ operation, body, path }: Verdict, answer: Answer): Promise<void> {
     if (!/tasks|schedules|erase/.test(operation?.path ?? '') && answer.status !== 202) return;
-    const kinds = textsOf([body, answer.text.startsWith('{') ? JSON.parse(answer.text) : undefined], 'kind');
-    for (const id of textsOf(
-      [body, { erase: path }, answer.text.startsWith('{') ? JSON.parse(answer.text) : undefined],
-      'userId',
-    )) {
+    const kinds = textsOf([body, jsonOf(answer)], 'kind');
+    for (const id of textsOf([body, { erase: path }, jsonOf(answer)], 'userId')) {
       this.#model.mayErase.add(Number(id));
     }
     if (kinds.some((kind) => kind !== 'erase' && !HARMLESS.includes(kind)))
@@ -300,3 +297,8 @@ const NOTHING: Verdict = {
   body: undefined,
 };
 const NO_ANSWER: Answer = { status: 400, headers: {}, text: '' };
+
+/** Lines of JSON are none. */
+function jsonOf({ headers, text }: Answer): unknown {
+  return /[/+]json\b/.test(headers['content-type'] ?? '') && text !== '' ? JSON.parse(text) : undefined;
+}
