@@ -12,7 +12,7 @@ import { type Batch, batchOf, entryOf, Ring } from './ring.ts';
 const SLICE = 64;
 /** Behind the bell: how long a change may go unseen when nobody heard it. Heartbeats are due at this pace, too. */
 const LOOK_MS = 1000;
-/** Between two rounds at least; and a third of what the last round took, so that streams never take all the time. */
+/** Between two rounds at least; and a tenth of what the last one took: requests have their turns within a round, too. */
 const LEAST_REST_MS = 10;
 /** Streams that read what they have missed, each on its own, from the database. */
 const CATCH_UPS_AT_ONCE = 4;
@@ -115,7 +115,7 @@ export class Feed {
         this.#log.warn({ err: error }, 'the feed waits for the database');
         rounds = MOST_ROUNDS;
       }
-      await wait(Math.max(LEAST_REST_MS, (performance.now() - began) / 3));
+      await wait(Math.max(LEAST_REST_MS, (performance.now() - began) / 10));
       if (!this.#isNews && this.#open) await this.#newsOrTime();
     }
     this.#ring = undefined;
