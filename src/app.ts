@@ -42,7 +42,7 @@ import importRoutes from './transfers/import.routes.ts';
 import { importOf } from './transfers/import.task.ts';
 import { pruneBrokenUploads, pruneFiles, pruneImports } from './transfers/prune.ts';
 import eraseRoutes from './users/erase.routes.ts';
-import { ERASE, type Erasable, eraseOf } from './users/erase.task.ts';
+import { ERASE, type Erasable, eraseOf, inWindows } from './users/erase.task.ts';
 import historyRoutes from './users/history.routes.ts';
 import { isEmail } from './users/keys.ts';
 import users from './users/plugin.ts';
@@ -178,10 +178,10 @@ function prunables(config: Config): Prunable[] {
 
 /** Where what is known of a person stands beside them and their log. */
 const erasables: readonly Erasable[] = [
-  { name: 'tasks', erase: (tx, person, after = 0) => eraseFromTasks(tx, person, after, ERASE) },
-  { name: 'schedules', erase: eraseFromSchedules },
-  { name: 'transfers', erase: eraseFromTransfers },
-  { name: 'idempotencyRecords', erase: (tx, person, after = '') => eraseFromAnswers(tx, person, after) },
+  inWindows<number>('tasks', (tx, person, after = 0) => eraseFromTasks(tx, person, after, ERASE)),
+  inWindows('schedules', eraseFromSchedules),
+  inWindows('transfers', eraseFromTransfers),
+  inWindows<string>('idempotencyRecords', (tx, person, after = '') => eraseFromAnswers(tx, person, after)),
 ];
 
 /** Node and Fastify wait for ever by default: a few hundred slow clients would hold every connection. */

@@ -113,6 +113,7 @@ export class Feed {
         else this.#isNews = true;
       } catch (error) {
         this.#log.warn({ err: error }, 'the feed waits for the database');
+        this.#ring = undefined; // what follows it may not be kept any more: begin anew
         rounds = MOST_ROUNDS;
       }
       await wait(Math.max(LEAST_REST_MS, (performance.now() - began) / 10));

@@ -4,18 +4,38 @@ import { recordChange } from '../changes/record.ts';
 import { MAX_ID } from '../db/dialect.ts';
 import type { Person } from '../db/personal.ts';
 import type { Tx } from '../db/tx.ts';
-import { defineTask, type TaskKind } from '../tasks/kinds.ts';
+import { defineTask, type TaskContext, type TaskKind } from '../tasks/kinds.ts';
 import type { User } from './users.schemas.ts';
 import { deleteUser } from './users.ts';
 
-/**
- * A place beside the users and their log where personal values may stand. `erase` removes a person from one window of
- * it, after a key, and gives where to go on: undefined at the end, and the same key when it has to be looked at again.
- */
+type Write = TaskContext['write'];
+
+/** A place beside the users and their log where personal values may stand. */
 export interface Erasable {
   name: string;
-  // biome-ignore lint/suspicious/noExplicitAny: each place has keys of its own, which only it looks at
-  erase(tx: Tx, person: Person, after?: any): Promise<unknown>;
+  erase(write: Write, person: Person, signal: AbortSignal): Promise<void>;
+}
+
+/**
+ * A place that is gone through window by window, each in a transaction of its own. `erase` removes a person from the one
+ * after a key, and gives where to go on: undefined at the end, and the same key when it has to be looked at again.
+ */
+export function inWindows<Key>(
+  name: string,
+  erase: (tx: Tx, person: Person, after: Key | undefined) => Promise<Key | undefined>,
+): Erasable {
+  return {
+    name,
+    async erase(write, person, signal) {
+      for (let after: Key | undefined; ; ) {
+        signal.throwIfAborted();
+        const next = await write((tx) => erase(tx, person, after));
+        if (next === undefined) return;
+        if (next === after) await wait(AGAIN_MS, undefined, { signal });
+        after = next;
+      }
+    },
+  };
 }
 
 /** Before a window is looked at again, because something has to end first. */
@@ -55,15 +75,7 @@ export function eraseOf(
         });
       }
       const person = context.checkpoint as Person;
-      for (const { erase } of erasables) {
-        for (let after: unknown; ; ) {
-          signal.throwIfAborted();
-          const next = await write((tx) => erase(tx, person, after));
-          if (next === undefined) break;
-          if (next === after) await wait(AGAIN_MS, undefined, { signal });
-          after = next;
-        }
-      }
+      for (const { erase } of erasables) await erase(write, person, signal);
       await save(async (tx) => {
         await eraseFromLog(tx, input.userId, actor);
         return { userId: input.userId, names: [], emails: [], values: [] } satisfies Person;
