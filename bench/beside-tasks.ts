@@ -21,7 +21,11 @@ await onMuster(
   async (started, database, users) => {
     const lookups = async (tag: string) => {
       const directory = { users, tag, besideDatabase: database === 'postgresql' };
-      return generate({ ...(await loadOf('lookup', started, directory, options)), rate: LOOKUPS_PER_SECOND });
+      return generate({
+        ...(await loadOf('lookup', started, directory, options)),
+        rate: LOOKUPS_PER_SECOND,
+        sleeps: true,
+      });
     };
     const [idle, busy, took]: [Measurement[], Measurement[], number[]] = [[], [], []];
     await lookups('warm');
@@ -44,7 +48,7 @@ await onMuster(
       ratio: (p99(busy) / p99(idle)).toFixed(2),
     });
   },
-  { TASK_CONCURRENCY: String(TASKS) },
+  { env: { TASK_CONCURRENCY: String(TASKS) }, shares: true },
 );
 console.table(rows);
 

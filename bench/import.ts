@@ -34,44 +34,52 @@ const folder = await scratchFolder();
 const file = join(folder, 'people.csv');
 await writeFile(file, ['name,email,team,desk\n', ...Array.from({ length: ROWS }, (_, n) => row(n))].join(''));
 const rows: Record<string, string>[] = [];
-await onMuster(options, async (started, database, users) => {
-  const base = `http://127.0.0.1:${started.port}`;
-  const lookups = async (tag: string) => {
-    const directory = { users, tag, besideDatabase: database === 'postgresql' };
-    return generate({ ...(await loadOf('lookup', started, directory, options)), rate: LOOKUPS_PER_SECOND });
-  };
-  await lookups('warm');
-  const idle = await lookups('idle');
-  const idleBytes = started.idleBytes();
-  resetPeak(started.pid);
-  const answer = await fetch(`${base}/users/import`, {
-    method: 'POST',
-    headers: { 'content-type': 'text/csv' },
-    body: await openAsBlob(file),
-  });
-  const path = answer.headers.get('location');
-  const seen: { at: number; done: number }[] = [];
-  const busy = lookups('busy');
-  let task: Task;
-  do {
-    await sleep(100);
-    task = (await (await fetch(`${base}${path}`)).json()) as Task;
-    seen.push({ at: performance.now(), done: task.progress?.done ?? 0 });
-  } while (!['succeeded', 'failed', 'cancelled'].includes(task.state));
-  if (task.state !== 'succeeded') throw new Error(`the import has ${task.state}`);
-  const rate = (ROWS / (Date.parse(task.finishedAt ?? '') - Date.parse(task.startedAt))) * 1000;
-  const bare = database === 'sqlite' ? await bareRate() : undefined;
-  rows.push({
-    database,
-    rows: whole(ROWS),
-    'rows/s': whole(rate),
-    'beside bare inserts': bare === undefined ? '' : (rate / bare).toFixed(2),
-    'last tenth beside first': (tenth(seen, 9) / tenth(seen, 0)).toFixed(2),
-    'MB above idle': whole((peakBytes(started.pid) - idleBytes) / 1e6),
-    'look-up p99 idle, ms': ms(idle.p99Ms),
-    'beside it, ms': ms((await busy).p99Ms),
-  });
-});
+await onMuster(
+  options,
+  async (started, database, users) => {
+    const base = `http://127.0.0.1:${started.port}`;
+    const lookups = async (tag: string) => {
+      const directory = { users, tag, besideDatabase: database === 'postgresql' };
+      return generate({
+        ...(await loadOf('lookup', started, directory, options)),
+        rate: LOOKUPS_PER_SECOND,
+        sleeps: true,
+      });
+    };
+    await lookups('warm');
+    const idle = await lookups('idle');
+    const idleBytes = started.idleBytes();
+    resetPeak(started.pid);
+    const answer = await fetch(`${base}/users/import`, {
+      method: 'POST',
+      headers: { 'content-type': 'text/csv' },
+      body: await openAsBlob(file),
+    });
+    const path = answer.headers.get('location');
+    const seen: { at: number; done: number }[] = [];
+    const busy = lookups('busy');
+    let task: Task;
+    do {
+      await sleep(100);
+      task = (await (await fetch(`${base}${path}`)).json()) as Task;
+      seen.push({ at: performance.now(), done: task.progress?.done ?? 0 });
+    } while (!['succeeded', 'failed', 'cancelled'].includes(task.state));
+    if (task.state !== 'succeeded') throw new Error(`the import has ${task.state}`);
+    const rate = (ROWS / (Date.parse(task.finishedAt ?? '') - Date.parse(task.startedAt))) * 1000;
+    const bare = database === 'sqlite' ? await bareRate() : undefined;
+    rows.push({
+      database,
+      rows: whole(ROWS),
+      'rows/s': whole(rate),
+      'beside bare inserts': bare === undefined ? '' : (rate / bare).toFixed(2),
+      'last tenth beside first': (tenth(seen, 9) / tenth(seen, 0)).toFixed(2),
+      'MB above idle': whole((peakBytes(started.pid) - idleBytes) / 1e6),
+      'look-up p99 idle, ms': ms(idle.p99Ms),
+      'beside it, ms': ms((await busy).p99Ms),
+    });
+  },
+  { shares: true },
+);
 await rm(folder, { recursive: true });
 console.table(rows);
 

@@ -1,17 +1,18 @@
 import { postgresTemplate, startDurablePostgres } from './database/postgresql.ts';
 import { sqliteTemplate } from './database/sqlite.ts';
-import { takeMachine } from './machine/cores.ts';
+import { shareMachine, takeMachine } from './machine/cores.ts';
 import { type ServerProcess, startServer } from './machine/server-process.ts';
 import type { DatabaseName, Options } from './options.ts';
 import { MUSTER, SERVERS } from './servers.ts';
 
-/** Starts Muster alone on each database of each size that `options` names, and measures it. */
+/** Starts Muster alone on each database of each size that `options` names, and measures it: alone on its core, or sharing both with all else. */
 export async function onMuster(
   options: Options,
   measure: (started: ServerProcess, database: DatabaseName, users: number) => Promise<void>,
-  env: Record<string, string> = {},
+  { env = {}, shares = false }: { env?: Record<string, string>; shares?: boolean } = {},
 ): Promise<void> {
-  takeMachine();
+  if (shares) shareMachine();
+  else takeMachine();
   const server = SERVERS.find(({ name }) => name === MUSTER);
   if (server === undefined) throw new Error('no server to measure');
   const postgres = options.databases.includes('postgresql') ? await startDurablePostgres() : undefined;

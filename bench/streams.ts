@@ -65,6 +65,6 @@ await onMuster(
       'KB a stream': ((openBytes - idleBytes) / STREAMS / 1024).toFixed(1),
     });
   },
-  { MAX_CONNECTIONS: '20000', MAX_STREAMS_PER_CLIENT: '20000' },
+  { env: { MAX_CONNECTIONS: '20000', MAX_STREAMS_PER_CLIENT: '20000' } },
 );
 console.table(rows);

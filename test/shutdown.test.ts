@@ -4,11 +4,17 @@ import { emptyDatabase } from './support/databases.ts';
 import { fetch } from './support/fetch.ts';
 import { failService, startService } from './support/service.ts';
 
+/** Starts the tutorial's task, and waits until it has really begun. */
+async function startTask(base: string): Promise<void> {
+  await fetch(`${base}/start-task`);
+  while (((await (await fetch(`${base}/tasks?state=running`)).json()) as unknown[]).length === 0);
+}
+
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   t.test(`${signal} finishes what runs, refuses what is new, and ends with 0`, async (t) => {
     const service = await startService(t, { DATABASE_URL: await emptyDatabase(t, 'sqlite') });
     const { port, hostname } = new URL(service.base);
-    await fetch(`${service.base}/start-task`);
+    await startTask(service.base);
     // A request that has begun when the signal comes, and ends after it.
     const socket = connect(Number(port), hostname);
     let answer = '';
@@ -39,7 +45,7 @@ t.test('a client that never ends its request does not hold up the end', async (t
     SHUTDOWN_TIMEOUT_MS: '2000',
   });
   const { port, hostname } = new URL(service.base);
-  await fetch(`${service.base}/start-task`);
+  await startTask(service.base);
   const socket = connect(Number(port), hostname);
   socket.on('error', () => {});
   const head = `POST /users HTTP/1.1\r\nHost: ${hostname}\r\nContent-Type: application/json\r\nContent-Length: 99\r\n`;

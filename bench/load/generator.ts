@@ -18,6 +18,11 @@ export interface Load {
   windowMs: number;
   /** Requests a second; the highest load without it. */
   rate?: number;
+  /**
+   * Whether it sleeps between the requests of a rate instead of spinning, so that all else has both cores. Then a request
+   * that it sends late is late by its own timer, which is no business of the server's.
+   */
+  sleeps?: boolean;
   /** Whether a database shares the generator's core, and is to come first there. */
   besideDatabase: boolean;
   /** The server's process, whose CPU time and memory are read around the window. */
@@ -66,7 +71,9 @@ await Promise.all(connections.map((connection) => connection.open()));
 if (load.rate === undefined) {
   for (const connection of connections) connection.send(next(), performance.now());
 } else {
-  if (load.besideDatabase) setPriority(19); // it spins to be punctual, and would take half of the core
+  // It spins to be punctual, and would take half of the core. Asleep, it is to be woken at once.
+  if (load.sleeps) setPriority(-20);
+  else if (load.besideDatabase) setPriority(19);
   idle.push(...connections);
   sendAtRate(load.rate);
 }
@@ -75,16 +82,23 @@ setTimeout(measure, load.warmUpMs);
 function sendAtRate(rate: number): void {
   const interval = 1000 / rate;
   let due = performance.now();
+  /** For a connection, which the server keeps: from then on a request counts from when it was due. */
+  let waited = false;
   const pump = () => {
     if (stopped) return;
     const now = performance.now();
     while (due <= now) {
       const connection = idle.shift();
-      if (connection === undefined) break;
-      connection.send(next(), due);
+      if (connection === undefined) {
+        waited = true;
+        break;
+      }
+      connection.send(next(), load.sleeps && !waited ? now : due);
       due += interval;
     }
-    setImmediate(pump);
+    if (due > now) waited = false;
+    if (load.sleeps) setTimeout(pump, 1);
+    else setImmediate(pump);
   };
   pump();
 }

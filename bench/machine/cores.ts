@@ -11,7 +11,7 @@ export const OTHER_CORE = 1;
  * by way of its exit handlers, which end the servers and remove the databases.
  */
 export function takeMachine(): void {
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
+  endOnSignals();
   if (availableParallelism() < 2) throw new Error('the benchmark needs two cores: one for the server alone');
   try {
     execFileSync('taskset', ['-acp', String(OTHER_CORE), String(process.pid)]);
@@ -20,6 +20,19 @@ export function takeMachine(): void {
   }
 }
 
+/** For what is measured beside other work: the service, its database and a generator that sleeps share both cores. */
+export function shareMachine(): void {
+  endOnSignals();
+  shared = true;
+}
+
+function endOnSignals(): void {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
+}
+
+let shared = false;
+
 export function onServerCore(command: readonly string[]): [string, string[]] {
-  return ['taskset', ['-c', String(SERVER_CORE), ...command]];
+  const [program = '', ...args] = command;
+  return shared ? [program, args] : ['taskset', ['-c', String(SERVER_CORE), ...command]];
 }

@@ -1,6 +1,7 @@
 import type { AnyEntity, Configuration, EntityClass, Options } from '@mikro-orm/core';
 import { type AbstractSqlDriver, type SqlEntityManager, SqlMikroORM } from '@mikro-orm/sql';
 import type { FastifyBaseLogger } from 'fastify';
+import { SqliteDialect } from './sqlite-dialect.ts';
 import { type DialectName, dialectOf, sqlitePath } from './url.ts';
 
 export type Orm = SqlMikroORM;
@@ -43,8 +44,14 @@ export function ormOptions(settings: OrmSettings): SqlOptions {
         for (const index of meta.indexes) delete index.columns;
       },
     },
-    ...(dialect === 'sqlite' ? { dbName: sqlitePath(settings.databaseUrl) } : postgresqlOptions(settings)),
+    ...(dialect === 'sqlite' ? sqliteOptions(settings) : postgresqlOptions(settings)),
   };
+}
+
+function sqliteOptions({ databaseUrl }: OrmSettings): SqlOptions {
+  const dbName = sqlitePath(databaseUrl);
+  const dialect = new SqliteDialect(dbName);
+  return { dbName, driverOptions: () => dialect };
 }
 
 /** The driver of the other database is never loaded. */

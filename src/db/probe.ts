@@ -1,7 +1,7 @@
-import type { SqliteConnection } from '@mikro-orm/sqlite';
 import type { Client } from 'pg';
 import type { Orm } from './orm.ts';
-import { numbered, prepareOnce, toSqlite } from './statement.ts';
+import { sqliteConnection } from './sqlite.ts';
+import { numbered, toSqlite } from './statement.ts';
 import { type DialectName, dialectOf } from './url.ts';
 
 /** What a query of a probe may take. */
@@ -23,13 +23,11 @@ export function openProbe(orm: Orm, databaseUrl: string): Probe {
 
 /** The one connection, past the queue before it. In the middle of a transaction this sees what that has written; no harm. */
 function probeSqlite(orm: Orm): Probe {
-  const connection = orm.em.getConnection() as unknown as SqliteConnection;
-  let prepare: ReturnType<typeof prepareOnce> | undefined;
+  const connection = sqliteConnection(orm.em);
   return {
     dialect: 'sqlite',
     async read<Row>(sql: string, values: readonly unknown[] = []) {
-      prepare ??= prepareOnce(await connection.getNativeClient());
-      return prepare(sql).all(...values.map(toSqlite)) as Row[];
+      return (await connection.run(sql, values.map(toSqlite), true)).rows as Row[];
     },
     async close() {},
   };

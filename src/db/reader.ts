@@ -1,7 +1,8 @@
 import type { PostgreSqlConnection } from '@mikro-orm/postgresql';
 import Database from 'better-sqlite3';
 import type { Orm } from './orm.ts';
-import { numbered, prepareOnce, toSqlite } from './statement.ts';
+import { prepareOnce } from './sqlite-engine.ts';
+import { numbered, toSqlite } from './statement.ts';
 import { type DialectName, dialectOf, sqlitePath } from './url.ts';
 
 /**
@@ -23,8 +24,8 @@ export async function openReader(orm: Orm, databaseUrl: string): Promise<Reader>
 }
 
 /**
- * A second connection to the file, for reading only. In WAL mode it neither waits for the writing one nor sees what
- * that has not committed; on the same connection a look-up would wait for the transaction that is on its way.
+ * A second connection to the file, for reading only. In WAL mode it neither waits for the writing one, which has a
+ * thread of its own, nor sees what that has not committed.
  */
 function readSqlite(path: string): Reader {
   const database = new Database(path, { readonly: true, timeout: 100 });

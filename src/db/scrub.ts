@@ -1,5 +1,5 @@
-import type { SqliteConnection } from '@mikro-orm/sqlite';
 import type { Orm } from './orm.ts';
+import { sqliteConnection } from './sqlite.ts';
 import { dialectOf } from './url.ts';
 
 /**
@@ -18,9 +18,8 @@ export async function scrubDeleted(
   signal: AbortSignal,
 ): Promise<void> {
   if (dialectOf(databaseUrl) === 'postgresql') return vacuum(databaseUrl, tables, signal);
-  const connection = orm.em.getConnection() as unknown as SqliteConnection;
-  const checkpoint = (await connection.getNativeClient()).pragma('wal_checkpoint(truncate)');
-  const [{ busy }] = checkpoint as [{ busy: number }];
+  const { rows } = await sqliteConnection(orm.em).run('pragma wal_checkpoint(truncate)');
+  const [{ busy }] = rows as [{ busy: number }];
   if (busy !== 0)
     throw new Error('another process reads the database file, so its journal cannot be cut off');
 }

@@ -1,6 +1,8 @@
-import type { SqliteConnection } from '@mikro-orm/sqlite';
+import type { EntityManager } from '@mikro-orm/sql';
 import { StartError } from '../errors.ts';
 import type { Orm } from './orm.ts';
+import type { SqliteConnection } from './sqlite-connection.ts';
+import type { SqliteDialect } from './sqlite-dialect.ts';
 
 /**
  * `synchronous=FULL`: an acknowledged write survives a power cut (with WAL's default, NORMAL, a power-loss replay lost
@@ -23,11 +25,12 @@ const PRAGMAS = {
  * @throws {StartError} naming the pragma, or saying that the file is no database
  */
 export async function configureSqlite(orm: Orm, path: string): Promise<void> {
-  const database = await nativeSqlite(orm);
+  const connection = sqliteConnection(orm.em);
   for (const [pragma, wanted] of Object.entries(PRAGMAS)) {
     if (pragma === 'journal_mode' && path === ':memory:') continue;
-    database.pragma(`${pragma} = ${wanted}`);
-    const found = database.pragma(pragma, { simple: true });
+    await connection.run(`pragma ${pragma} = ${wanted}`);
+    const { rows } = await connection.run(`pragma ${pragma}`);
+    const found = Object.values(rows[0] ?? {})[0];
     if (found !== wanted) {
       throw new StartError(`SQLite did not take ${pragma}=${wanted} for ${path}: it says ${found}`);
     }
@@ -39,19 +42,20 @@ export async function configureSqlite(orm: Orm, path: string): Promise<void> {
  * `on delete cascade` empty its children: they are off around the migrations, and checked afterwards.
  */
 export async function withoutForeignKeys<T>(orm: Orm, work: () => Promise<T>): Promise<T> {
-  const database = await nativeSqlite(orm);
-  database.pragma('foreign_keys = OFF');
+  const connection = sqliteConnection(orm.em);
+  await connection.run('pragma foreign_keys = off');
   try {
     const result = await work();
-    const broken = database.pragma('foreign_key_check') as unknown[];
+    const { rows: broken } = await connection.run('pragma foreign_key_check');
     if (broken.length > 0)
       throw new StartError(`a migration left ${broken.length} rows without what they refer to`);
     return result;
   } finally {
-    database.pragma('foreign_keys = ON');
+    await connection.run('pragma foreign_keys = on');
   }
 }
 
-async function nativeSqlite(orm: Orm) {
-  return (orm.em.getConnection() as unknown as SqliteConnection).getNativeClient();
+/** Past the queue before it: what is run while a transaction is on its way is in that transaction. */
+export function sqliteConnection(em: EntityManager): SqliteConnection {
+  return (em.config.get('driverOptions') as () => SqliteDialect)().connection;
 }

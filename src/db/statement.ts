@@ -1,7 +1,6 @@
 import { type EntityManager, SqlitePlatform } from '@mikro-orm/sql';
-import type { SqliteConnection } from '@mikro-orm/sqlite';
-import type { Database, Statement } from 'better-sqlite3';
 import { CompiledQuery } from 'kysely';
+import { sqliteConnection } from './sqlite.ts';
 import type { DialectName } from './url.ts';
 
 export function isSqlite(em: EntityManager): boolean {
@@ -25,7 +24,8 @@ export async function execute<Row>(
 ): Promise<Row[]> {
   em.config.getLogger().logQuery({ level: 'info', query: sql });
   try {
-    if (isSqlite(em)) return (await executeSqlite(em, sql, values)) as Row[];
+    // The one connection is the transaction's: what is run on it is in the transaction.
+    if (isSqlite(em)) return (await sqliteConnection(em).run(sql, values.map(toSqlite), true)).rows as Row[];
     const transaction = em.getTransactionContext();
     if (transaction === undefined) throw new Error('a statement outside of a transaction');
     const result = await transaction.executeQuery(CompiledQuery.raw(numbered(sql), [...values]));
@@ -34,38 +34,6 @@ export async function execute<Row>(
     if (!(error instanceof Error)) throw error;
     throw em.getPlatform().getExceptionConverter().convertException(error);
   }
-}
-
-/** SQLite has one connection, which the transaction holds: what is run on it is in the transaction. */
-async function executeSqlite(em: EntityManager, sql: string, values: readonly unknown[]): Promise<unknown[]> {
-  const connection = em.getConnection() as unknown as SqliteConnection;
-  const prepare = preparers.get(connection) ?? (await preparerOf(connection));
-  const statement = prepare(sql);
-  if (statement.reader) return statement.all(...values.map(toSqlite));
-  statement.run(...values.map(toSqlite));
-  return [];
-}
-
-type Prepare = (sql: string) => Statement<unknown[], unknown>;
-const preparers = new WeakMap<SqliteConnection, Prepare>();
-
-async function preparerOf(connection: SqliteConnection): Promise<Prepare> {
-  const prepare = prepareOnce(await connection.getNativeClient());
-  preparers.set(connection, prepare);
-  return prepare;
-}
-
-/** Statements of one connection, each prepared when it is first asked for. */
-export function prepareOnce(database: Database): Prepare {
-  const statements = new Map<string, Statement<unknown[], unknown>>();
-  return (sql) => {
-    let statement = statements.get(sql);
-    if (statement === undefined) {
-      statement = database.prepare<unknown[], unknown>(sql);
-      statements.set(sql, statement);
-    }
-    return statement;
-  };
 }
 
 export function toSqlite(value: unknown): unknown {

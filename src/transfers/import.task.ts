@@ -34,11 +34,8 @@ interface Checkpoint {
   counts: Counts;
 }
 
-/**
- * Rows in one transaction. SQLite's statements hold the event loop, and with it every request: so few that a look-up
- * hardly notices. On PostgreSQL they are waited for, and what counts is how often.
- */
-const BATCH_ROWS = { sqlite: 30, postgresql: 200 };
+/** Rows in one transaction. On SQLite every other write waits for it. */
+const BATCH_ROWS = { sqlite: 100, postgresql: 200 };
 
 /**
  * Reads the file that was uploaded for this task, and makes of its rows users as `POST /users` would. The users, their
@@ -81,8 +78,6 @@ async function importRows(
     const applied = await saved(context, async (tx) => {
       const applied = await applyRows(tx, batch, options, seen);
       await insertRefused(tx, context.id, applied.refused);
-      // SQLite works in this thread. Look-ups, which have a connection of their own, need not wait for the commit, too.
-      if (dialect === 'sqlite') await turn();
       place = applied.place ?? place;
       return [applied, { place, counts: addCounts(counts, applied.outcomes) } satisfies Checkpoint];
     });
