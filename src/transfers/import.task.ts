@@ -35,7 +35,7 @@ interface Checkpoint {
 }
 
 /** Rows in one transaction. On SQLite every other write waits for it. */
-const BATCH_ROWS = { sqlite: 100, postgresql: 200 };
+const BATCH_ROWS = { sqlite: 50, postgresql: 100 };
 
 /**
  * Reads the file that was uploaded for this task, and makes of its rows users as `POST /users` would. The users, their
@@ -72,9 +72,9 @@ async function importRows(
   const seen = new SeenEmails();
   let place = kept?.place ?? start;
   const { dialect } = context.tasks.reader;
-  for await (const rows of inBatches(readRows(source, format, place), BATCH_ROWS[dialect])) {
+  const batches = inBatches(readRows(source, format, place), BATCH_ROWS[dialect]);
+  for await (const batch of ahead(batches, (row) => judge(row, check))) {
     signal.throwIfAborted();
-    const batch = rows.map((row) => judge(row, check));
     const applied = await saved(context, async (tx) => {
       const applied = await applyRows(tx, batch, options, seen);
       await insertRefused(tx, context.id, applied.refused);
@@ -85,7 +85,6 @@ async function importRows(
     for (const email of applied.emails) seen.add(email);
     report(context, source, place.offset, counts);
     if (applied.conflict !== undefined) throw conflictAt(applied.conflict.row.line, counts);
-    await turn(); // what has come meanwhile goes first
   }
   report(context, source, source.bytes, counts);
   return counts;
@@ -101,6 +100,23 @@ async function* inBatches(pieces: AsyncIterable<Row[]>, most: number): AsyncGene
     held = held.slice(at);
   }
   if (held.length > 0) yield held;
+}
+
+/** Reads and judges the next batch while the one before it is with the database; what has come meanwhile goes first. */
+async function* ahead<T, R>(batches: AsyncGenerator<T[]>, judge: (row: T) => R): AsyncGenerator<R[]> {
+  const read = async () => {
+    await turn();
+    const { done, value } = await batches.next();
+    await turn();
+    return done ? undefined : value.map(judge);
+  };
+  for (let next = read(); ; ) {
+    const batch = await next;
+    if (batch === undefined) return;
+    next = read();
+    next.catch(() => {}); // told when it is asked for, if it still is
+    yield batch;
+  }
 }
 
 /** `save`, for a work that gives more than the checkpoint. */
