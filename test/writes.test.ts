@@ -1,5 +1,4 @@
 import t from 'tap';
-import { Turn } from '../src/db/turn.ts';
 import { Conflict } from '../src/errors.ts';
 import { User } from '../src/users/user.entity.ts';
 import { createUser, deleteUser, updateUser } from '../src/users/users.ts';
@@ -55,27 +54,6 @@ onEachDatabase(
     await create(0)(); // whatever the start itself writes is over then
     const statements = await statementsOf(muster, create(100));
     t.strictSame(statements, { begin: 1, insert: 2, commit: 1 });
-  },
-);
-
-t.test(
-  'look-ups of a turn are answered before its writes begin, whichever was asked for first',
-  async (t) => {
-    const turn = new Turn();
-    const order: string[] = [];
-    const written = new Promise<void>((resolve) => {
-      turn.write(() => {
-        order.push('write');
-        resolve();
-      });
-    });
-    turn.lookup(async () => {
-      order.push('look-up');
-      for (let step = 0; step < 10; step++) await undefined; // as many promises as an answer may take
-      order.push('answer');
-    });
-    await written;
-    t.strictSame(order, ['look-up', 'answer', 'write']);
   },
 );
 

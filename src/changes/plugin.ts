@@ -27,7 +27,7 @@ export default plugin(
         const extent = await readExtent(app.reader);
         return asked.map(() => extent);
       },
-      { cache: false, batchScheduleFn: (callback) => app.turn.lookup(callback) },
+      { cache: false, batchScheduleFn: (callback) => void setImmediate(callback) },
     );
     const feed = new Feed(app.reader, app.bell, app.log);
     app.decorate('feed', feed);

@@ -9,7 +9,6 @@ import { databaseChecks } from './health.ts';
 import type { Orm } from './orm.ts';
 import { openProbe, type Probe } from './probe.ts';
 import { openReader, type Reader } from './reader.ts';
-import { Turn } from './turn.ts';
 import type { Tx } from './tx.ts';
 import { dialectOf } from './url.ts';
 import { WriteQueue } from './writes.ts';
@@ -17,8 +16,6 @@ import { WriteQueue } from './writes.ts';
 declare module 'fastify' {
   interface FastifyInstance {
     orm: Orm;
-    /** When what is put off is done. */
-    turn: Turn;
     /** Plain queries outside of any transaction. */
     reader: Reader;
     /** For those who watch: plain queries that wait for nobody. */
@@ -50,10 +47,8 @@ export default plugin(
     const { orm } = database;
     const dialect = dialectOf(databaseUrl);
     const bell = new Bell(databaseUrl, app.log);
-    const turn = new Turn();
     const writes = new WriteQueue(
       () => orm.em.fork({ flushMode: FlushMode.COMMIT }),
-      turn,
       dialect === 'sqlite' ? 1 : WRITERS_AT_ONCE,
       (topics) => {
         for (const topic of topics) bell.ring(topic);
@@ -67,7 +62,6 @@ export default plugin(
     for (const [name, check] of Object.entries(checks)) app.health.check(name, check);
     await measureDatabase(app, { orm, databaseUrl, writes });
     app.decorate('orm', orm);
-    app.decorate('turn', turn);
     app.decorate('reader', reader);
     app.decorate('probe', probe);
     app.decorate('bell', bell);

@@ -1,7 +1,6 @@
 import type { EntityManager } from '@mikro-orm/sql';
 import { Refusal, Unavailable } from '../errors.ts';
 import { databaseFailure } from './failures.ts';
-import type { Turn } from './turn.ts';
 import { RowLocked, SharedTx, type Tx } from './tx.ts';
 
 interface Job {
@@ -34,7 +33,6 @@ const DEADLOCK_RETRIES = 3;
  */
 export class WriteQueue {
   readonly #fork: () => EntityManager;
-  readonly #turn: Turn;
   readonly #parallel: number;
   readonly #committed: (topics: Iterable<string>) => void;
   readonly #waiting: Job[] = [];
@@ -46,12 +44,10 @@ export class WriteQueue {
   /** `parallel`: shared transactions at once. `committed` is told what the works of a transaction want rung. */
   constructor(
     fork: () => EntityManager,
-    turn: Turn,
     parallel: number,
     committed: (topics: Iterable<string>) => void = () => {},
   ) {
     this.#fork = fork;
-    this.#turn = turn;
     this.#parallel = parallel;
     this.#committed = committed;
   }
@@ -78,7 +74,8 @@ export class WriteQueue {
   #schedule(): void {
     if (this.#scheduled || this.#running >= this.#parallel || this.#waiting.length === 0) return;
     this.#scheduled = true;
-    this.#turn.write(() => {
+    // The check phase: whatever has arrived in this turn is in it.
+    setImmediate(() => {
       this.#scheduled = false;
       this.#running++;
       this.#runTogether(this.#waiting.splice(0, MOST_AT_ONCE)).finally(() => {

@@ -38,7 +38,8 @@ export default plugin(
       {
         cache: false,
         batchScheduleFn(callback) {
-          if (onTheirWay < QUERIES_AT_ONCE) app.turn.lookup(callback);
+          // The check phase: every request of this turn has been read.
+          if (onTheirWay < QUERIES_AT_ONCE) setImmediate(callback);
           else next = callback;
         },
       },
