@@ -6,6 +6,7 @@ import { execute } from '../db/statement.ts';
 import type { Tx } from '../db/tx.ts';
 import { Conflict, Invalid } from '../errors.ts';
 import { IdempotencyRecord, type StoredAnswer } from './idempotency.entity.ts';
+import { invalidJson, invalidParameter } from './problems.ts';
 
 /** The request headers of a route that creates something. */
 export const IdempotencyHeaders = {
@@ -36,6 +37,30 @@ export const idempotencyHeader = {
 
 export interface Answer<Body> extends StoredAnswer {
   body: Body;
+}
+
+/** What a route that creates something refuses, whatever that is. */
+export const refusedCreate = () =>
+  [
+    invalidJson(),
+    invalidParameter('headers', '#/idempotency-key', 'must NOT have more than 255 characters'),
+    keyInUse(),
+    413,
+    keyReused(),
+  ] as const;
+
+/** Creates something in a transaction, once for an `Idempotency-Key`, and answers. */
+export async function createOnce<Body>(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  create: (tx: Tx) => Promise<Answer<Body>>,
+): Promise<Body> {
+  return sendAnswer(reply, await request.server.write((tx) => onceForKey(tx, request, () => create(tx))));
+}
+
+export function sendAnswer<Body>(reply: FastifyReply, answer: Answer<Body>): Body {
+  reply.code(answer.status).headers(answer.headers);
+  return answer.body;
 }
 
 /**
@@ -121,11 +146,6 @@ function isOfAnother(value: unknown, person: Person): boolean {
     return value.id !== person.userId;
   }
   return Object.values(value).some((one) => isOfAnother(one, person));
-}
-
-export function sendAnswer<Body>(reply: FastifyReply, answer: Answer<Body>): Body {
-  reply.code(answer.status).headers(answer.headers);
-  return answer.body;
 }
 
 export function keyReused(): Invalid {

@@ -1,16 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { TSchema } from 'typebox';
 import { needs, requireScope } from '../http/access.ts';
-import {
-  IdempotencyHeaders,
-  idempotencyHeader,
-  keyInUse,
-  keyReused,
-  onceForKey,
-  sendAnswer,
-} from '../http/idempotency.ts';
+import { createOnce, IdempotencyHeaders, idempotencyHeader, refusedCreate } from '../http/idempotency.ts';
 import { TAGS } from '../http/openapi.ts';
-import { invalidBody, invalidJson, invalidParameter, problems } from '../http/problems.ts';
+import { invalidBody, invalidParameter, problems } from '../http/problems.ts';
 import { locationHeader, ref } from '../http/schemas.ts';
 import {
   builtInSchedule,
@@ -122,12 +115,8 @@ const schedules: FastifyPluginAsyncTypebox = async (app) => {
             headers: { ...locationHeader('/schedules/2'), ...idempotencyHeader },
           },
           ...problems(
-            invalidJson(),
-            invalidParameter('headers', '#/idempotency-key', 'must NOT have more than 255 characters'),
-            keyInUse(),
-            413,
+            ...refusedCreate(),
             invalidBody('#/cron', 'must be a cron expression of five parts, such as 30 6 * * 1-5'),
-            keyReused(),
           ),
         },
       },
@@ -135,14 +124,11 @@ const schedules: FastifyPluginAsyncTypebox = async (app) => {
     async (request, reply) => {
       const { input = {}, timeZone = 'UTC', ...rest } = request.body;
       for (const scope of app.tasks.scopesOf(rest.kind, input)) requireScope(request, scope);
-      const answer = await app.write((tx) =>
-        onceForKey(tx, request, async () => {
-          const schedule = await createSchedule(tx, app.tasks, { ...rest, input, timeZone });
-          tx.ring(SCHEDULES);
-          return { status: 201, headers: { location: `/schedules/${schedule.id}` }, body: schedule };
-        }),
-      );
-      return sendAnswer(reply, answer);
+      return createOnce(request, reply, async (tx) => {
+        const schedule = await createSchedule(tx, app.tasks, { ...rest, input, timeZone });
+        tx.ring(SCHEDULES);
+        return { status: 201, headers: { location: `/schedules/${schedule.id}` }, body: schedule };
+      });
     },
   );
 

@@ -1,17 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { needs, requireScope } from '../http/access.ts';
-import {
-  IdempotencyHeaders,
-  idempotencyHeader,
-  keyInUse,
-  keyReused,
-  onceForKey,
-  sendAnswer,
-} from '../http/idempotency.ts';
+import { createOnce, IdempotencyHeaders, idempotencyHeader, refusedCreate } from '../http/idempotency.ts';
 import { TAGS } from '../http/openapi.ts';
 import { badCursor, linkHeader, linkNext } from '../http/paging.ts';
 import { PreferHeaders, preferenceHeader, readWait } from '../http/prefer.ts';
-import { invalidBody, invalidJson, invalidParameter, problems } from '../http/problems.ts';
+import { invalidBody, invalidParameter, problems } from '../http/problems.ts';
 import { locationHeader, ref } from '../http/schemas.ts';
 import { EVENT_STREAM, sendEvents, wantsEvents } from '../http/sse.ts';
 import { readTime } from '../http/times.ts';
@@ -62,14 +55,7 @@ const tasks: FastifyPluginAsyncTypebox = async (app) => {
             description: 'The task, which will run',
             headers: { ...locationHeader('/tasks/1'), ...idempotencyHeader },
           },
-          ...problems(
-            invalidJson(),
-            invalidParameter('headers', '#/idempotency-key', 'must NOT have more than 255 characters'),
-            keyInUse(),
-            413,
-            invalidBody('#/input/ms', 'must be <= 86400000'),
-            keyReused(),
-          ),
+          ...problems(...refusedCreate(), invalidBody('#/input/ms', 'must be <= 86400000')),
         },
       },
     },
@@ -77,17 +63,14 @@ const tasks: FastifyPluginAsyncTypebox = async (app) => {
       const { kind, input = {}, runAt, ...options } = request.body;
       for (const scope of app.tasks.scopesOf(kind, input)) requireScope(request, scope);
       const at = runAt === undefined ? {} : { runAt: readTime(runAt, '#/runAt') };
-      const answer = await app.write((tx) =>
-        onceForKey(tx, request, async () => {
-          const task = await app.tasks.enqueue(tx, kind, input, {
-            ...options,
-            ...at,
-            actor: request.access.actor,
-          });
-          return { status: 202, headers: { location: `/tasks/${task.id}` }, body: task };
-        }),
-      );
-      return sendAnswer(reply, answer);
+      return createOnce(request, reply, async (tx) => {
+        const task = await app.tasks.enqueue(tx, kind, input, {
+          ...options,
+          ...at,
+          actor: request.access.actor,
+        });
+        return { status: 202, headers: { location: `/tasks/${task.id}` }, body: task };
+      });
     },
   );
 

@@ -1,17 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { NotFound } from '../errors.ts';
 import { needs } from '../http/access.ts';
-import {
-  IdempotencyHeaders,
-  idempotencyHeader,
-  keyInUse,
-  keyReused,
-  onceForKey,
-  sendAnswer,
-} from '../http/idempotency.ts';
+import { createOnce, IdempotencyHeaders, idempotencyHeader, refusedCreate } from '../http/idempotency.ts';
 import { TAGS } from '../http/openapi.ts';
 import { type ProblemBody, problemOf, sendProblem } from '../http/problem.ts';
-import { EXAMPLE_ID, invalidBody, invalidJson, invalidParameter, problems } from '../http/problems.ts';
+import { EXAMPLE_ID, invalidBody, invalidParameter, problems } from '../http/problems.ts';
 import { ref } from '../http/schemas.ts';
 import { sleep } from '../tasks/sleep.task.ts';
 import { User, UserId } from './users.schemas.ts';
@@ -92,30 +85,19 @@ const tutorial: FastifyPluginAsyncTypebox = async (app) => {
             description: 'The user as created',
             headers: idempotencyHeader,
           },
-          ...problems(
-            invalidJson(),
-            invalidParameter('headers', '#/idempotency-key', 'must NOT have more than 255 characters'),
-            emailTaken(),
-            keyInUse(),
-            413,
-            invalidBody('#/name', 'is required'),
-            keyReused(),
-          ),
+          ...problems(...refusedCreate(), emailTaken(), invalidBody('#/name', 'is required')),
         },
       },
     },
     async (request, reply) => {
-      const answer = await app.write((tx) =>
-        onceForKey(tx, request, async () => {
-          const { id, name, email } = await createUser(tx, request.body, request.access.actor);
-          return {
-            status: 200,
-            headers: {},
-            body: { message: 'User created' as const, user: { id, name, email } },
-          };
-        }),
-      );
-      return sendAnswer(reply, answer);
+      return createOnce(request, reply, async (tx) => {
+        const { id, name, email } = await createUser(tx, request.body, request.access.actor);
+        return {
+          status: 200,
+          headers: {},
+          body: { message: 'User created' as const, user: { id, name, email } },
+        };
+      });
     },
   );
 

@@ -11,14 +11,7 @@ import {
   versionMismatch,
 } from '../http/conditional.ts';
 import { readJsonBody } from '../http/edge.ts';
-import {
-  IdempotencyHeaders,
-  idempotencyHeader,
-  keyInUse,
-  keyReused,
-  onceForKey,
-  sendAnswer,
-} from '../http/idempotency.ts';
+import { createOnce, IdempotencyHeaders, idempotencyHeader, refusedCreate } from '../http/idempotency.ts';
 import { sendJson } from '../http/json.ts';
 import { TAGS } from '../http/openapi.ts';
 import { badCursor, linkHeader, linkNext } from '../http/paging.ts';
@@ -67,26 +60,15 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
               ...idempotencyHeader,
             },
           },
-          ...problems(
-            invalidJson(),
-            invalidParameter('headers', '#/idempotency-key', 'must NOT have more than 255 characters'),
-            emailTaken(),
-            keyInUse(),
-            413,
-            invalidBody('#/name', 'is required'),
-            keyReused(),
-          ),
+          ...problems(...refusedCreate(), emailTaken(), invalidBody('#/name', 'is required')),
         },
       },
     },
     async (request, reply) => {
-      const answer = await app.write((tx) =>
-        onceForKey(tx, request, async () => {
-          const user = await createUser(tx, request.body, request.access.actor);
-          return { status: 201, headers: { location: `/users/${user.id}`, etag: etagOf(user) }, body: user };
-        }),
-      );
-      return sendAnswer(reply, answer);
+      return createOnce(request, reply, async (tx) => {
+        const user = await createUser(tx, request.body, request.access.actor);
+        return { status: 201, headers: { location: `/users/${user.id}`, etag: etagOf(user) }, body: user };
+      });
     },
   );
 

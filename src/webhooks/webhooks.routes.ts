@@ -1,14 +1,7 @@
 import type { FastifyPluginAsyncTypebox, TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import { needs } from '../http/access.ts';
 import { readJsonBody } from '../http/edge.ts';
-import {
-  IdempotencyHeaders,
-  idempotencyHeader,
-  keyInUse,
-  keyReused,
-  onceForKey,
-  sendAnswer,
-} from '../http/idempotency.ts';
+import { createOnce, IdempotencyHeaders, idempotencyHeader, refusedCreate } from '../http/idempotency.ts';
 import { TAGS } from '../http/openapi.ts';
 import { acceptPatch, invalidBody, invalidJson, invalidParameter, problems } from '../http/problems.ts';
 import { locationHeader, ref } from '../http/schemas.ts';
@@ -61,14 +54,7 @@ const webhooks: FastifyPluginAsyncTypebox<{ networks: Networks }> = async (app, 
             description: 'The webhook as made',
             headers: { ...locationHeader('/webhooks/1'), ...idempotencyHeader },
           },
-          ...problems(
-            invalidJson(),
-            invalidParameter('headers', '#/idempotency-key', 'must NOT have more than 255 characters'),
-            keyInUse(),
-            413,
-            refusedUrl,
-            keyReused(),
-          ),
+          ...problems(...refusedCreate(), refusedUrl),
         },
       },
     },
@@ -76,13 +62,10 @@ const webhooks: FastifyPluginAsyncTypebox<{ networks: Networks }> = async (app, 
       checkUrl(request.body.url, networks);
       // Before the webhook is there: what is committed meanwhile is sent.
       const position = await app.position();
-      const answer = await app.write((tx) =>
-        onceForKey(tx, request, async () => {
-          const webhook = await createWebhook(tx, request.body, position);
-          return { status: 201, headers: { location: `/webhooks/${webhook.id}` }, body: webhook };
-        }),
-      );
-      return sendAnswer(reply, answer) as never;
+      return createOnce(request, reply, async (tx) => {
+        const webhook = await createWebhook(tx, request.body, position);
+        return { status: 201, headers: { location: `/webhooks/${webhook.id}` }, body: webhook };
+      }) as never;
     },
   );
 
