@@ -1,9 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { emptyDatabase, onEachDatabase, temporaryFolder } from './support/databases.ts';
 import { fetch } from './support/fetch.ts';
 import type { Service } from './support/service.ts';
-import { endedTask, postTask, startTaskService } from './support/task-client.ts';
+import { endedTask, postTask, startTaskService, type Task } from './support/task-client.ts';
 
 const STEPS = ['claiming', 'claimed', 'started', 'saving', 'saved', 'finished', 'settling', 'settled'];
 
@@ -59,5 +60,51 @@ onEachDatabase(
     }
     t.match(await endedTask(service, 4), { state: 'failed', attempt: 3, error: { code: 'process-lost' } });
     for (let id = 1; id <= 3; id++) t.match(await endedTask(service, id), { state: 'succeeded' });
+  },
+);
+
+const CHILDREN = 200;
+/** On PostgreSQL the leases of a dead process last for a while. */
+const KILLS = { sqlite: 3, postgresql: 1 };
+
+onEachDatabase(
+  'kill -9 in the middle of a gather loses no child, and runs none again that has settled',
+  async (t, dialect) => {
+    const journal = join(await temporaryFolder(t), 'journal');
+    const env = { DATABASE_URL: await emptyDatabase(t, dialect), LOG_LEVEL: 'info', JOURNAL: journal };
+    let service = await startTaskService(t, env);
+    const named = Array.from({ length: CHILDREN }, (_, at) => `child-${at}`);
+    const tasks = named.map((name) => ({ kind: 'innocent', input: { ms: 20, name } }));
+    const { id } = await postTask(service, { kind: 'gather', input: { tasks } });
+    const settled = new Map<number, number>();
+    for (let kill = 1; kill <= KILLS[dialect]; kill++) {
+      while (settled.size < (CHILDREN * kill) / 5) {
+        await wait(10);
+        const done = await fetch(`${service.base}/tasks?kind=innocent&state=succeeded&limit=1000`);
+        for (const child of (await done.json()) as Task[]) settled.set(child.id, child.attempt);
+      }
+      await service.end('SIGKILL');
+      service = await startTaskService(t, env);
+    }
+    const gathered = (await endedTask(service, id)) as unknown as {
+      state: string;
+      result: { tasks: { id: number; state: string }[] };
+    };
+    t.equal(gathered.state, 'succeeded');
+    t.strictSame(
+      gathered.result.tasks.map(({ state }) => state),
+      named.map(() => 'succeeded'),
+    );
+    const runs = (await readFile(journal, 'utf8')).trim().split('\n');
+    for (const [at, child] of gathered.result.tasks.entries()) {
+      const attempts = runs.flatMap((line) => {
+        const [name, attempt] = line.split(' ');
+        return name === named[at] ? Number(attempt) : [];
+      });
+      t.ok(attempts.length > 0, `${named[at]} ran, and stands at its place`);
+      const last = settled.get(child.id);
+      if (last !== undefined) t.equal(Math.max(...attempts), last, `${named[at]} had settled before a kill`);
+    }
+    t.ok(settled.size < CHILDREN, 'and not all');
   },
 );

@@ -53,9 +53,9 @@ const fatal = defineTask({
 const innocent = defineTask({
   kind: 'innocent',
   description: 'Takes a while.',
-  input: Type.Object({ ms: Type.Integer() }),
+  input: Type.Object({ ms: Type.Integer(), name: Type.Optional(Type.String()) }),
   async run({ input, signal, attempt }) {
-    note(`innocent ${attempt}`);
+    note(`${input.name ?? 'innocent'} ${attempt}`);
     await wait(input.ms, undefined, { signal });
   },
 });
