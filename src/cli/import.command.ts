@@ -1,9 +1,10 @@
+import { randomUUID } from 'node:crypto';
 import { open, stat } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { type Call, type Command, CommandError, EXIT, readWholeNumber } from './command.ts';
 import { checkOutput, writeOutput } from './output.ts';
 import { inUnit, Progress } from './progress.ts';
-import { Away, Service } from './service.ts';
+import { Away, patiently, Service } from './service.ts';
 import { COUNTS, followTask, type Task, type TaskProgress } from './task.ts';
 
 export const FORMATS: Record<string, string> = { csv: 'text/csv', ndjson: 'application/x-ndjson' };
@@ -32,7 +33,7 @@ export const importUsers: Command = {
     const patienceMs = readWholeNumber('--patience', call.options.patience ?? '60', 1e9) * 1000;
     const service = new Service(call);
     if (call.options.errors !== undefined) await checkOutput(call.options.errors, call);
-    const id = await upload(call, service);
+    const id = await upload(call, service, patienceMs);
     const progress = new Progress(call.stderr, 'importing');
     const onProgress = ({ done, total, bytes, totalBytes }: TaskProgress) => {
       const part = totalBytes && bytes !== undefined ? bytes / totalBytes : total ? done / total : undefined;
@@ -85,8 +86,20 @@ function formatName({ args: [file], options }: Call): string {
 const NOTHING = 'Nothing was imported.';
 const PERHAPS = 'All was sent, and the answer lost: whether it is being imported, GET /tasks says.';
 
-/** Streams the file, and gives the number of the task. */
-async function upload(call: Call, service: Service): Promise<number> {
+/**
+ * Gives the number of the task. If all was sent and the answer is lost, the file is sent again under the same
+ * `Idempotency-Key`: it is imported once, and what comes back is that answer. What was piped in is gone.
+ */
+async function upload(call: Call, service: Service, patienceMs: number): Promise<number> {
+  const key = randomUUID();
+  return patiently(patienceMs, () => send(call, service, key)).catch((error) => {
+    if (error instanceof Away) throw new Away(`${error.message}\n${PERHAPS}`);
+    throw error;
+  });
+}
+
+/** Streams the file. @throws {Away} if it may have been taken */
+async function send(call: Call, service: Service, key: string): Promise<number> {
   const { file, size } = await openInput(call);
   const progress = new Progress(call.stderr, 'uploading');
   let done = 0;
@@ -108,6 +121,7 @@ async function upload(call: Call, service: Service): Promise<number> {
     const task = await service.json('POST', `/users/import${query.size > 0 ? `?${query}` : ''}`, {
       headers: {
         'content-type': FORMATS[formatName(call)] ?? '',
+        'idempotency-key': key,
         ...(size !== undefined && { 'content-length': size }),
       },
       body: Readable.from(counted(), { objectMode: false }),
@@ -117,8 +131,11 @@ async function upload(call: Call, service: Service): Promise<number> {
   } catch (error) {
     if (call.signal.aborted && !isSent) throw new CommandError(EXIT.interrupted, `Interrupted. ${NOTHING}`);
     if (file.errored !== null) throw cannotRead(call, file.errored);
-    if (error instanceof Away) throw new Away(`${error.message}\n${isSent ? PERHAPS : NOTHING}`);
-    throw error;
+    const isPerhaps = isSent && error instanceof Away;
+    if (isPerhaps && size === undefined)
+      throw new CommandError(EXIT.noService, `${error.message}\n${PERHAPS}`);
+    if (isPerhaps || !(error instanceof Away)) throw error;
+    throw new CommandError(EXIT.noService, `${error.message}\n${NOTHING}`);
   } finally {
     progress.end();
   }
