@@ -1,0 +1,23 @@
+import { defineTask } from '../../../src/tasks/kinds.ts';
+import { createUser } from '../../../src/users/users.ts';
+
+/** Creates three users, each in the transaction of its checkpoint: one that was done twice would be refused, and fail. */
+export const steps = defineTask({
+  kind: 'steps',
+  description: 'Three steps.',
+  input: {
+    type: 'object',
+    required: ['name'],
+    properties: { name: { type: 'string' } },
+  },
+  maxAttempts: 1000,
+  async run({ input, checkpoint, save }) {
+    for (let step = Number(checkpoint ?? 0); step < 3; step++) {
+      await save(async (tx) => {
+        const name = `${input.name}-${step}`;
+        await createUser(tx, { name, email: `${name}@example.com` });
+        return step + 1;
+      });
+    }
+  },
+});
