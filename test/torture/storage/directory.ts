@@ -32,6 +32,7 @@ export async function openDirectory(path: string): Promise<Directory> {
     databaseUrl: `sqlite:${path}`,
     logLevel: 'warn' as const,
     minFreeDiskMb: 0,
+    maxEventLoopDelayMs: 60_000, // with the client in the same process it is late for other reasons than its load
   };
   const app = await buildApp(config, stream, { kinds: [steps] });
   try {

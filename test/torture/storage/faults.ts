@@ -8,4 +8,10 @@ export const storageFaults: readonly Fault[] = [
     databases: ['sqlite'],
     run: (setting) => runHosted('ioErrors', setting, 3),
   },
+  {
+    name: 'power-loss',
+    what: 'the files rebuilt as a power cut could have left them: what was synced, and any sectors of what was not',
+    databases: ['sqlite'],
+    run: (setting) => runHosted('powerLoss', setting, 3),
+  },
 ];

@@ -1,5 +1,6 @@
 import type { Outcome, Setting } from '../fault.ts';
 import { ioErrors } from './io-errors.ts';
+import { powerLoss } from './power-loss.ts';
 import { Control } from './shim.ts';
 
 /*
@@ -19,7 +20,7 @@ export interface Hosted {
   parts: number;
 }
 
-const FAULTS: Record<string, (hosted: Hosted) => Promise<Outcome>> = { ioErrors };
+const FAULTS: Record<string, (hosted: Hosted) => Promise<Outcome>> = { ioErrors, powerLoss };
 
 const { SHIM_CONTROL = '', SHIM_FOLDER = '', SHIM_RECORDING = '', FAULT = '{}' } = process.env;
 const uncaught: string[] = [];

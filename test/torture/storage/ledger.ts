@@ -7,7 +7,7 @@ const ABSENT = 'absent';
 /** A user whose attributes nobody reckons with. */
 const PRESENT = 'present';
 
-interface Asked {
+interface Task {
   name: string;
   id: number | undefined;
   /** Whether it was acknowledged, refused, or nobody knows. */
@@ -24,17 +24,17 @@ type Verdict = 'done' | 'refused' | 'unknown';
  * possibility, a refusal changes none, and an answer that says neither (none at all, or `commit-failed`) adds one.
  */
 export class Ledger {
-  readonly #send: Send;
+  readonly send: Send;
   readonly #users = new Map<string, Set<string>>();
   readonly #ids = new Map<string, number>();
-  readonly tasks: Asked[] = [];
+  readonly tasks: Task[] = [];
   readonly broken: string[] = [];
-  /** Told of each acknowledgement, before anything else happens. */
-  acknowledged: (ledger: Ledger) => void = () => {};
+  /** Told when it knows something new: something was asked for, or answered. */
+  changed: (ledger: Ledger) => void = () => {};
   counts = { done: 0, refused: 0, unknown: 0 };
 
   constructor(send: Send) {
-    this.#send = send;
+    this.send = send;
   }
 
   /** The same knowledge, for questions to another service. */
@@ -46,72 +46,97 @@ export class Ledger {
     return copy;
   }
 
+  /** How many users and tasks it is certain of. */
+  get sure(): number {
+    const tasks = this.tasks.filter(({ was }) => was === 'done');
+    return tasks.length + [...this.#users.values()].filter(({ size }) => size === 1).length;
+  }
+
   async create(email: string, attributes: object = {}): Promise<void> {
     const json = { name: nameOf(email), email, attributes };
-    const answer = await this.#ask('POST', '/users', json);
+    const answer = await this.#change(email, ABSENT, JSON.stringify(attributes), () =>
+      this.#ask('POST', '/users', { json }),
+    );
     if (answer?.status === 201) this.#ids.set(email, (JSON.parse(answer.text) as User).id);
-    this.#note(email, answer, JSON.stringify(attributes), ABSENT);
   }
 
   async patch(email: string, attributes: object): Promise<void> {
     const id = this.#ids.get(email);
-    if (id === undefined) return;
-    const now = [...(this.#users.get(email) ?? [])][0] ?? '{}';
-    const answer = await this.#ask('PATCH', `/users/${id}`, { attributes });
-    this.#note(email, answer, JSON.stringify({ ...JSON.parse(now), ...attributes }));
+    const [now] = this.#users.get(email) ?? [];
+    if (id === undefined || now === undefined || now === ABSENT) return;
+    const after = JSON.stringify({ ...JSON.parse(now), ...attributes });
+    await this.#change(email, undefined, after, () =>
+      this.#ask('PATCH', `/users/${id}`, { json: { attributes } }),
+    );
   }
 
   async remove(email: string): Promise<void> {
     const id = this.#ids.get(email);
     if (id === undefined) return;
-    this.#note(email, await this.#ask('DELETE', `/users/${id}`), ABSENT);
+    await this.#change(email, undefined, ABSENT, () => this.#ask('DELETE', `/users/${id}`));
+    this.#ids.delete(email);
   }
 
   async erase(email: string): Promise<void> {
     const id = this.#ids.get(email);
     if (id === undefined) return;
-    const answer = await this.#ask('POST', `/users/${id}/erase`);
-    this.#noteTask({ name: `erase ${email}`, makes: [], removes: email }, answer);
+    this.#ids.delete(email);
+    await this.#enqueue({ name: `erase ${email}`, makes: [], removes: email }, () =>
+      this.#ask('POST', `/users/${id}/erase`),
+    );
   }
 
   /** A task of the kind `steps` (see `steps.ts`). */
   async steps(name: string, more: object = {}): Promise<void> {
-    const answer = await this.#ask('POST', '/tasks', { kind: 'steps', input: { name }, ...more });
-    this.#noteTask({ name, makes: [0, 1, 2].map((step) => `${name}-${step}@example.com`) }, answer);
+    const makes = [0, 1, 2].map((step) => `${name}-${step}@example.com`);
+    await this.#enqueue({ name, makes, removes: undefined }, () =>
+      this.#ask('POST', '/tasks', { json: { kind: 'steps', input: { name }, ...more } }),
+    );
   }
 
   async import(name: string, rows: number, text = ''): Promise<void> {
-    const emails = Array.from({ length: rows }, (_, row) => `${name}-${row}@example.com`);
-    const lines = emails.map((email) => `${nameOf(email)},${email},${text}\n`).join('');
+    const makes = Array.from({ length: rows }, (_, row) => `${name}-${row}@example.com`);
+    const lines = makes.map((email) => `${nameOf(email)},${email},${text}\n`).join('');
     const message = { body: `name,email,text\n${lines}`, headers: { 'content-type': 'text/csv' } };
-    const answer = await this.#sent('POST', '/users/import', message);
-    this.#noteTask({ name, makes: emails }, answer);
+    await this.#enqueue({ name, makes, removes: undefined }, () =>
+      this.#ask('POST', '/users/import', message),
+    );
   }
 
-  /** Whether it was carried out, and with that what may be. */
-  #note(email: string, answer: Answer | undefined, after: string, before?: string): void {
+  /** One change of one user: while it is on its way, both what was and what will be are possible. */
+  async #change(
+    email: string,
+    before: string | undefined,
+    after: string,
+    ask: () => Promise<Answer | undefined>,
+  ): Promise<Answer | undefined> {
+    const was = this.#users.get(email) ?? new Set(before === undefined ? [] : [before]);
+    this.#users.set(email, new Set([...was, after]));
+    this.changed(this);
+    const answer = await ask();
     const verdict = this.#judge(answer);
-    const states = this.#users.get(email) ?? new Set(before === undefined ? [] : [before]);
-    if (verdict === 'done') states.clear();
-    if (verdict !== 'refused') states.add(after);
-    this.#users.set(email, states);
-    if (verdict === 'done') this.acknowledged(this);
+    if (verdict === 'done') this.#users.set(email, new Set([after]));
+    if (verdict === 'refused') this.#users.set(email, was);
+    this.changed(this);
+    return answer;
   }
 
-  #noteTask(task: Pick<Asked, 'name' | 'makes'> & { removes?: string }, answer: Answer | undefined): void {
+  async #enqueue(
+    task: Pick<Task, 'name' | 'makes' | 'removes'>,
+    ask: () => Promise<Answer | undefined>,
+  ): Promise<void> {
+    const at = this.tasks.push({ ...task, id: undefined, was: 'unknown' }) - 1;
+    this.changed(this);
+    const answer = await ask();
     const was = this.#judge(answer);
     const id = was === 'done' && answer !== undefined ? (JSON.parse(answer.text).id as number) : undefined;
-    this.tasks.push({ removes: undefined, ...task, id, was });
-    if (was === 'done') this.acknowledged(this);
+    this.tasks[at] = { ...task, id, was };
+    this.changed(this);
   }
 
-  async #ask(method: 'POST' | 'PATCH' | 'DELETE', url: string, json?: object): Promise<Answer | undefined> {
-    return this.#sent(method, url, json === undefined ? {} : { json });
-  }
-
-  async #sent(...request: Parameters<Send>): Promise<Answer | undefined> {
+  async #ask(...request: Parameters<Send>): Promise<Answer | undefined> {
     try {
-      return await this.#send(...request);
+      return await this.send(...request);
     } catch (error) {
       this.broken.push(String(error));
       return undefined;
@@ -129,12 +154,11 @@ export class Ledger {
   /** Reads everything, and says what cannot be. `isOver`: what was asked for must have ended well. */
   async verify({ isOver }: { isOver: boolean }): Promise<string[]> {
     const broken: string[] = [];
-    const log = await readAll<Change>(this.#send, '/changes?limit=1000');
-    const users = await readAll<User>(this.#send, '/users?limit=1000');
-    if (!isDeepStrictEqual(fold(log), users)) broken.push('the log does not rebuild the table');
+    const possible = await this.#possible(isOver, broken); // first: what has ended now is all there afterwards
+    const { log, users, isSame } = await this.#read(isOver ? 1 : 10);
+    if (!isSame) broken.push('the log does not rebuild the table');
     broken.push(...inOrder(log));
     const left = new Map(users.map((user) => [user.email, user]));
-    const possible = await this.#possible(isOver, broken);
     for (const [email, states] of possible) {
       const user = left.get(email);
       left.delete(email);
@@ -143,7 +167,15 @@ export class Ledger {
       broken.push(`${email} is ${state}, which is not ${[...states].join(' or ')}`);
     }
     for (const email of left.keys()) broken.push(`${email} is there, and nobody asked for that`);
-    return broken;
+    return broken.length > 3 ? [...broken.slice(0, 3), `and ${broken.length - 3} more`] : broken;
+  }
+
+  /** Tasks may write between the one reading and the other: then both are read again. */
+  async #read(tries: number): Promise<{ log: Change[]; users: User[]; isSame: boolean }> {
+    const log = await readAll<Change>(this.send, '/changes?limit=1000');
+    const users = await readAll<User>(this.send, '/users?limit=1000');
+    const isSame = isDeepStrictEqual(fold(log), users);
+    return isSame || tries <= 1 ? { log, users, isSame } : this.#read(tries - 1);
   }
 
   async #possible(isOver: boolean, broken: string[]): Promise<Map<string, Set<string>>> {
@@ -151,7 +183,7 @@ export class Ledger {
     for (const { name, id, was, makes, removes } of this.tasks) {
       let ended = false;
       if (was === 'done') {
-        const answer = await this.#send('GET', `/tasks/${id}`);
+        const answer = await this.send('GET', `/tasks/${id}`);
         const { state, error } = JSON.parse(answer?.text ?? '{}');
         if (answer?.status !== 200) broken.push(`the task ${name} is gone: ${answer?.text}`);
         else if (state === 'failed' || state === 'cancelled' || (isOver && state !== 'succeeded'))

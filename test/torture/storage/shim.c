@@ -57,7 +57,6 @@ __attribute__((constructor)) static void start(void) {
 
 static int kind_of_path(const char *path) {
   if (folder == NULL || strncmp(path, folder, strlen(folder)) != 0) return NONE;
-  if (strcmp(path, folder) == 0) return FOLDER;
   size_t length = strlen(path);
   const struct { const char *end; int kind; } ends[] = {
       {".db", MAIN}, {".db-wal", WAL}, {".db-journal", JOURNAL}, {".db-shm", SHM}};
@@ -65,7 +64,7 @@ static int kind_of_path(const char *path) {
     size_t end = strlen(ends[i].end);
     if (length > end && strcmp(path + length - end, ends[i].end) == 0) return ends[i].kind;
   }
-  return NONE;
+  return strchr(strrchr(path, '/'), '.') == NULL ? FOLDER : NONE;
 }
 
 static int kind_of(int fd) { return fd >= 0 && fd < FDS ? kinds[fd] : NONE; }
