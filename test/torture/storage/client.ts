@@ -34,12 +34,16 @@ export function sendTo(app: FastifyInstance): Send {
   };
 }
 
+/** A service that has not answered by then does not. */
+const LIMIT_MS = 20_000;
+
 /** Over the network. */
-export function sendOver(base: string, limitMs = 20_000): Send {
+export function sendOver(base: string, authorization?: string): Send {
   return async (method, url, message = {}) => {
-    const { headers, payload } = requestOf(method, message);
+    const { headers: own, payload } = requestOf(method, message);
+    const headers = { ...(authorization !== undefined && { authorization }), ...own };
     try {
-      const signal = AbortSignal.timeout(limitMs);
+      const signal = AbortSignal.timeout(LIMIT_MS);
       const init = { method, headers, signal, ...(payload !== undefined && { body: payload }) };
       const response = await fetch(`${base}${url}`, init);
       const text = await response.text();

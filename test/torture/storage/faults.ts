@@ -1,4 +1,5 @@
 import type { Fault } from '../fault.ts';
+import { diskFull } from './disk-full.ts';
 import { runHosted } from './hosting.ts';
 
 export const storageFaults: readonly Fault[] = [
@@ -13,5 +14,11 @@ export const storageFaults: readonly Fault[] = [
     what: 'the files rebuilt as a power cut could have left them: what was synced, and any sectors of what was not',
     databases: ['sqlite'],
     run: (setting) => runHosted('powerLoss', setting, 3),
+  },
+  {
+    name: 'disk-full',
+    what: 'a disk that is full, and then not, in an import, an erasure, a load of creates and tasks, and at a start',
+    databases: ['sqlite'],
+    run: diskFull,
   },
 ];

@@ -87,10 +87,10 @@ export class Ledger {
   }
 
   /** A task of the kind `steps` (see `steps.ts`). */
-  async steps(name: string, more: object = {}): Promise<void> {
+  async steps(name: string, { pauseMs, ...more }: { pauseMs?: number; runAt?: string } = {}): Promise<void> {
     const makes = [0, 1, 2].map((step) => `${name}-${step}@example.com`);
     await this.#enqueue({ name, makes, removes: undefined }, () =>
-      this.#ask('POST', '/tasks', { json: { kind: 'steps', input: { name }, ...more } }),
+      this.#ask('POST', '/tasks', { json: { kind: 'steps', input: { name, pauseMs }, ...more } }),
     );
   }
 
@@ -176,6 +176,22 @@ export class Ledger {
     const users = await readAll<User>(this.send, '/users?limit=1000');
     const isSame = isDeepStrictEqual(fold(log), users);
     return isSame || tries <= 1 ? { log, users, isSame } : this.#read(tries - 1);
+  }
+
+  /** Waits until all tasks have ended; gives those that have not in that time. */
+  async untilOver(limitMs: number): Promise<string[]> {
+    const until = performance.now() + limitMs;
+    const late: string[] = [];
+    for (const { id, was, name } of this.tasks) {
+      if (was !== 'done') continue;
+      let state = '';
+      while (!/succeeded|failed|cancelled/.test(state) && performance.now() < until) {
+        const answer = await this.send('GET', `/tasks/${id}`, { headers: { prefer: 'wait=5' } });
+        state = answer?.status === 200 ? JSON.parse(answer.text).state : 'unknown';
+      }
+      if (performance.now() >= until) late.push(`the task ${name} is still ${state}`);
+    }
+    return late;
   }
 
   async #possible(isOver: boolean, broken: string[]): Promise<Map<string, Set<string>>> {

@@ -2,6 +2,7 @@ import { copyFileSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import type { Outcome } from '../fault.ts';
+import { Random } from '../random.ts';
 import {
   copyFiles,
   type Directory,
@@ -13,7 +14,6 @@ import {
 } from './directory.ts';
 import type { Hosted } from './host.ts';
 import { Ledger } from './ledger.ts';
-import { Random } from './random.ts';
 import { Disk, readRecording } from './recording.ts';
 
 /** What the client knew when the recording was so long. */
@@ -38,7 +38,7 @@ export async function powerLoss(hosted: Hosted): Promise<Outcome> {
   const { moments, log } = await record(template, hosted, random);
   const calls = readRecording(recording);
   const cuts = Math.ceil((CUTS * 3 * setting.scale) / parts);
-  const at = Array.from({ length: cuts }, () => random.below(calls.length)).sort((a, b) => a - b);
+  const at = Array.from({ length: cuts }, () => random.between(0, calls.length - 1)).sort((a, b) => a - b);
 
   const broken: string[] = [];
   let acknowledged = 0;
@@ -97,15 +97,15 @@ async function record(template: string, { folder, control, recording }: Hosted, 
 /** Enough that SQLite writes its journal back into the database more than once. */
 async function work(ledger: Ledger, directory: Directory, name: string, random: Random): Promise<void> {
   const email = (at: number) => `${name}.${at}@example.com`;
-  const attributes = (n: number) => ({ n, text: 'x'.repeat(random.below(3000)) });
+  const attributes = (n: number) => ({ n, text: 'x'.repeat(random.between(0, 3000 - 1)) });
   for (let at = 0; at < 60; at += 6) {
     await Promise.all(Array.from({ length: 6 }, (_, one) => ledger.create(email(at + one), attributes(0))));
-    const own = () => email(random.below(at + 6));
+    const own = () => email(random.between(0, at + 6 - 1));
     const [patched, removed] = [own(), own()];
     await ledger.patch(patched, attributes(at));
     await ledger.remove(removed);
     if (at % 12 === 0) void ledger.steps(`${name}steps${at}`);
-    if (at % 24 === 0) void ledger.import(`${name}import${at}`, 70, 'y'.repeat(random.below(500)));
+    if (at % 24 === 0) void ledger.import(`${name}import${at}`, 70, 'y'.repeat(random.between(0, 500 - 1)));
     if (at % 18 === 0) await ledger.erase(own());
   }
   await untilQuiet(directory, 5000);

@@ -1,5 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import type { Random } from './random.ts';
+import type { Random } from '../random.ts';
 
 /** As in shim.c. */
 const OPEN = 1;
@@ -84,13 +84,14 @@ export class Disk {
   /** Writes the files as a power cut at this moment could leave them. */
   cut(path: string, random: Random): void {
     for (const [kind, { kept, pending, moved }] of this.#files) {
-      const isLost = moved && random.isOneIn(3);
+      const isLost = moved && random.between(1, 3) === 1;
       if (kept === undefined || isLost) continue;
       // All, none, or some.
-      const share = random.pick([0, 1, random.next(), random.next()]);
+      const share = random.pick([0, 1, random.next(), random.next()]) ?? 0;
       let content: Buffer | undefined = kept;
       for (const call of pending)
-        if (random.next() < share) content = apply(content, call, random.isOneIn(3) ? random : undefined);
+        if (random.next() < share)
+          content = apply(content, call, random.between(1, 3) === 1 ? random : undefined);
       if (content !== undefined) writeFileSync(`${path}${ENDS.get(kind)}`, content);
     }
   }
@@ -105,7 +106,7 @@ function apply(content: Buffer | undefined, call: Call, torn?: Random): Buffer |
   const after = resized(was, Math.max(was.length, end));
   for (let from = call.offset; from < end; ) {
     const to = Math.min(end, (Math.floor(from / SECTOR) + 1) * SECTOR);
-    if (torn === undefined || torn.isOneIn(2))
+    if (torn === undefined || torn.between(0, 1) === 1)
       call.data.copy(after, from, from - call.offset, to - call.offset);
     from = to;
   }
