@@ -1,4 +1,5 @@
 import type { Fault } from '../fault.ts';
+import { clockJumps } from './clock.ts';
 import { diskFull } from './disk-full.ts';
 import { runHosted } from './hosting.ts';
 
@@ -20,5 +21,11 @@ export const storageFaults: readonly Fault[] = [
     what: 'a disk that is full, and then not, in an import, an erasure, a load of creates and tasks, and at a start',
     databases: ['sqlite'],
     run: diskFull,
+  },
+  {
+    name: 'clock-jumps',
+    what: 'the wall clock of a replica jumps by an hour, forwards and backwards, under tasks, feeds, webhooks and keys',
+    databases: ['sqlite', 'postgresql'],
+    run: clockJumps,
   },
 ];
