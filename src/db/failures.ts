@@ -13,9 +13,14 @@ export function databaseFailure(error: unknown): 'away' | 'locked' | 'deadlock' 
   return undefined;
 }
 
-/** Whether SQLite has found its file to be damaged. */
+/** Something is not in the database that is always there. */
+export class Damaged extends Error {}
+
+/** Whether the database was found to be damaged. */
 export function isDamage(error: unknown): boolean {
-  return causes(error).some((one) => 'code' in one && /^SQLITE_(CORRUPT|NOTADB)/.test(String(one.code)));
+  return causes(error).some(
+    (one) => one instanceof Damaged || ('code' in one && /^SQLITE_(CORRUPT|NOTADB)/.test(String(one.code))),
+  );
 }
 
 /** Why a start has failed, if it is for the database: its own words, without the statement and the values in it. */

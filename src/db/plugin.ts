@@ -66,6 +66,9 @@ export default plugin(
     const damaged = () => {
       isDamaged = true;
     };
+    app.addHook('onError', async (_request, _reply, error) => {
+      if (isDamage(error)) damaged();
+    });
     const reader = await openReader(orm, databaseUrl, damaged);
     const probe = openProbe(orm, databaseUrl);
     const checks = databaseChecks({ databaseUrl, probe, minFreeBytes, isDamaged: () => isDamaged });

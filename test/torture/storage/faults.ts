@@ -28,4 +28,10 @@ export const storageFaults: readonly Fault[] = [
     databases: ['sqlite', 'postgresql'],
     run: clockJumps,
   },
+  {
+    name: 'broken-files',
+    what: 'files that are spoiled at random places, cut off, missing, emptied, or those of somebody else',
+    databases: ['sqlite'],
+    run: (setting) => runHosted('brokenFiles', setting, 3),
+  },
 ];

@@ -1,4 +1,5 @@
 import type { Outcome, Setting } from '../fault.ts';
+import { brokenFiles } from './broken-files.ts';
 import { ioErrors } from './io-errors.ts';
 import { powerLoss } from './power-loss.ts';
 import { Control } from './shim.ts';
@@ -20,7 +21,7 @@ export interface Hosted {
   parts: number;
 }
 
-const FAULTS: Record<string, (hosted: Hosted) => Promise<Outcome>> = { ioErrors, powerLoss };
+const FAULTS: Record<string, (hosted: Hosted) => Promise<Outcome>> = { brokenFiles, ioErrors, powerLoss };
 
 const { SHIM_CONTROL = '', SHIM_FOLDER = '', SHIM_RECORDING = '', FAULT = '{}' } = process.env;
 const uncaught: string[] = [];
