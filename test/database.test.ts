@@ -183,6 +183,8 @@ t.test('a start that meets a damaged page ends with one line, and no statement i
   const { code, output } = await failService(t, { DATABASE_URL: databaseUrl });
   t.equal(code, 1);
   t.match(output, /^Muster does not start: the database .+: database disk image is malformed\n$/);
+  for (const time of ['once', 'and again: it has let go of the file'])
+    await t.rejects(startApp(t, 'sqlite', { databaseUrl }), { message: /image is malformed/ }, time);
 });
 
 t.test('a PostgreSQL that is away stops the start with one line, and no password in it', async (t) => {

@@ -16,11 +16,12 @@ export function databaseFailure(error: unknown): 'away' | 'locked' | 'deadlock' 
 /** Something is not in the database that is always there. */
 export class Damaged extends Error {}
 
-/** Whether the database was found to be damaged. */
+/** Whether the database was found to be damaged. Of the search index SQLite says so in words only. */
 export function isDamage(error: unknown): boolean {
-  return causes(error).some(
-    (one) => one instanceof Damaged || ('code' in one && /^SQLITE_(CORRUPT|NOTADB)/.test(String(one.code))),
-  );
+  return causes(error).some((one) => {
+    if (one instanceof Damaged || /^vtable constructor failed/.test(one.message)) return true;
+    return 'code' in one && /^SQLITE_(CORRUPT|NOTADB)/.test(String(one.code));
+  });
 }
 
 /** Why a start has failed, if it is for the database: its own words, without the statement and the values in it. */

@@ -7,7 +7,7 @@ import { checkAnswer } from '../../support/fetch.ts';
 import type { Outcome } from '../fault.ts';
 import { Random } from '../random.ts';
 import { bytesOf, JOURNAL_SPOILED, SPOILED, UNUSABLE } from './damage.ts';
-import { copyFiles, type Directory, openDirectory } from './directory.ts';
+import { copyFiles, type Directory, openDirectory, said } from './directory.ts';
 import type { Hosted } from './host.ts';
 import { Ledger } from './ledger.ts';
 
@@ -37,11 +37,12 @@ export async function brokenFiles({ setting, folder, part, parts }: Hosted): Pro
     const path = copyFiles(kind === 'journal' ? killed : closed, join(folder, `${round}`));
     const ways = { spoiled: SPOILED, journal: JOURNAL_SPOILED, unusable: UNUSABLE }[kind];
     const how = random.pick(ways)?.(path, random) ?? '';
+    said.length = 0;
     try {
       const { end, found } = await start(path, join(folder, 'plain'), kind === 'journal' ? log : undefined);
       figures[end]++;
       if (kind === 'unusable' && end !== 'starts refused') found.push('it was started on');
-      broken.push(...found.map((what) => `${how}: ${what}`));
+      broken.push(...found.map((what) => `${how}: ${what}`), ...(found.length > 0 ? said : []));
     } catch (error) {
       broken.push(`${how}: ${error instanceof Error ? error.stack : error}`);
     }

@@ -1,6 +1,8 @@
 import { rmSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
+import { whyNoStart } from '../../../src/db/failures.ts';
+import { StartError } from '../../../src/errors.ts';
 import type { Outcome } from '../fault.ts';
 import {
   copyFiles,
@@ -68,7 +70,49 @@ export async function ioErrors({ setting, control, folder, part, parts }: Hosted
       if (!round.reached || broken.length > 10) break;
     }
   }
-  return { rounds, figures, broken };
+  const starts = await failStarts({ setting, control, folder, part, parts });
+  broken.push(...starts.broken);
+  return { rounds: rounds + starts.rounds, figures: { ...figures, 'first starts': starts.rounds }, broken };
+}
+
+/** In the short form so many of the calls of a first start fail, in the long one all. */
+const STARTS = 60;
+
+/** A first start, with all migrations, meets a fault: it ends with a clear word, and the next one begins well. */
+async function failStarts({ setting, control, folder, part, parts }: Omit<Hosted, 'recording'>) {
+  const broken: string[] = [];
+  const path = join(folder, 'start', 'muster.db');
+  control.set({ calls: 0 });
+  await (await openDirectory(path)).close();
+  const step = setting.scale > 1 ? 1 : Math.max(1, Math.floor(control.get('calls') / STARTS));
+  let rounds = 0;
+  for (let nth = 1 + (setting.seed % step) + part * step; broken.length < 10; nth += parts * step) {
+    rmSync(join(folder, 'start'), { recursive: true, force: true });
+    const way = WAYS[rounds % WAYS.length];
+    if (way === undefined) break;
+    control.arm(nth, way);
+    const directory = await openDirectory(path).catch((error) => {
+      if (!(error instanceof StartError) && whyNoStart(error) === undefined)
+        broken.push(`no clear word: ${error.stack}`);
+    });
+    const reached = control.get('failed') > 0;
+    await directory?.close();
+    control.calm();
+    rounds++;
+    const found = await openDirectory(path).then(
+      async (again) => {
+        const ledger = new Ledger(again.send);
+        await ledger.create('first@example.com');
+        const what = [...ledger.broken, ...(await ledger.verify({ isOver: true }))];
+        await again.close();
+        return [...what, ...integrityOf(path)];
+      },
+      (error) => [`the next start: ${error.stack}`],
+    );
+    broken.push(...found.map((what) => `first start, call ${nth}, ${JSON.stringify(way)}: ${what}`));
+    if (!reached) break;
+  }
+  return { rounds, broken };
 }
 
 interface Place {
