@@ -2,6 +2,7 @@ import type { Fault } from '../fault.ts';
 import { clockJumps } from './clock.ts';
 import { diskFull } from './disk-full.ts';
 import { runHosted } from './hosting.ts';
+import { noPermission } from './no-permission.ts';
 
 export const storageFaults: readonly Fault[] = [
   {
@@ -30,8 +31,13 @@ export const storageFaults: readonly Fault[] = [
   },
   {
     name: 'broken-files',
-    what: 'files that are spoiled at random places, cut off, missing, emptied, or those of somebody else',
+    what: 'files that are spoiled at random places, cut off, missing, emptied, those of somebody else, or not to be read',
     databases: ['sqlite'],
-    run: (setting) => runHosted('brokenFiles', setting, 3),
+    async run(setting) {
+      const outcome = await runHosted('brokenFiles', setting, 3);
+      const { broken, skipped = 'tried' } = await noPermission();
+      const figures = { ...outcome.figures, 'files without permission': skipped };
+      return { ...outcome, figures, broken: [...outcome.broken, ...broken] };
+    },
   },
 ];
