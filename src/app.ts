@@ -72,12 +72,11 @@ export async function buildApp(
   stream?: { write(line: string): void },
   extra: Extra = {},
 ): Promise<FastifyInstance> {
-  const formats = { 'idn-email': isEmail };
   const app = Fastify({
     logger: { ...loggerOptions, level: config.logLevel, ...(stream && { stream }) },
     ...limits(config),
     pluginTimeout: 0, // a migration takes as long as it takes
-    ...strictValidation(formats),
+    ...strictValidation(FORMATS),
     genReqId: () => crypto.randomUUID(),
     logController: new LogController({ disableRequestLogging: true }), // `logging` writes one line a request
     return503OnClosing: false, // `edge` does it, with a problem document
@@ -85,7 +84,17 @@ export async function buildApp(
     frameworkErrors: answerFrameworkError,
   }).withTypeProvider<TypeBoxTypeProvider>();
   app.server.maxConnections = config.maxConnections;
+  try {
+    await registerAll(app, config, extra);
+    return app;
+  } catch (error) {
+    await app.close(); // or the database stays open, and its file locked
+    throw error;
+  }
+}
 
+/** The plugins and features, in order. */
+async function registerAll(app: FastifyInstance, config: Config, extra: Extra): Promise<void> {
   await app.register(problem);
   await app.register(logging);
   await app.register(headers, { corsOrigins: config.corsOrigins });
@@ -127,11 +136,11 @@ export async function buildApp(
       eraseOf(erasables, scrub),
       deliverOf(sender, app.bell),
       testOf(sender),
-      importOf(formats),
+      importOf(FORMATS),
       ...(extra.kinds ?? []),
     ],
     schedules: [{ name: 'prune', kind: 'prune', input: {}, cron: '17 * * * *', timeZone: 'UTC' }],
-    formats,
+    formats: FORMATS,
     concurrency: config.taskConcurrency,
     graceMs: config.shutdownTimeoutMs * 0.8,
     reached: extra.reached,
@@ -157,9 +166,9 @@ export async function buildApp(
   await app.register(tutorialRoutes);
   await app.register(healthRoutes);
   await app.register(metricsRoutes);
-
-  return app;
 }
+
+const FORMATS = { 'idn-email': isEmail };
 
 /** What is not kept for ever. */
 function prunables(config: Config): Prunable[] {

@@ -1,6 +1,7 @@
 import closeWithGrace from 'close-with-grace';
 import { buildApp } from './app.ts';
 import { loadConfig } from './config.ts';
+import { whyNoStart } from './db/failures.ts';
 import { StartError } from './errors.ts';
 
 /** The process: settings from the environment, one app, one port, and an orderly end. */
@@ -27,7 +28,8 @@ async function serve(): Promise<void> {
 
 // No top-level await: `server.js` loads this file with `require`.
 serve().catch((error) => {
-  if (!(error instanceof StartError)) throw error;
-  console.error(`Muster does not start: ${error.message}`);
-  process.exitCode = 1;
+  const why = error instanceof StartError ? error.message : whyNoStart(error);
+  if (why === undefined) throw error;
+  console.error(`Muster does not start: ${why}`);
+  process.exit(1); // what was begun would hold it up
 });

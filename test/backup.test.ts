@@ -1,4 +1,4 @@
-import { copyFile, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { copyFile, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
 import t from 'tap';
@@ -48,6 +48,27 @@ t.test('a backup of a service that writes holds a moment of it, and can be serve
   const again = await startService(t, { DATABASE_URL: `sqlite:${file}` });
   const last = await fetch(`${again.base}/users?q=u${users - 1}@`);
   t.match(await last.json(), [{ name: 'n' }]);
+});
+
+t.test('a check finds a damaged index, which no look-up has met, while the service runs', async (t) => {
+  const databaseUrl = await emptyDatabase(t, 'sqlite');
+  const path = databaseUrl.replace('sqlite:', '');
+  const first = await startService(t, { DATABASE_URL: databaseUrl });
+  await create(first.base, 'ada@example.com');
+  const check = () => runCommand(t, ['check'], { env: { DATABASE_URL: databaseUrl } });
+  t.match(await check(), { code: 0, stderr: /nothing is damaged/ });
+  await first.end('SIGTERM');
+  const database = new Database(path);
+  const page = database
+    .prepare(`select rootpage from sqlite_schema where name = 'changes_user_id_version'`)
+    .pluck()
+    .get();
+  database.close();
+  const file = await open(path, 'r+');
+  await file.write(Buffer.alloc(4000, 0), 0, 4000, (Number(page) - 1) * 4096 + 96);
+  await file.close();
+  await startService(t, { DATABASE_URL: databaseUrl });
+  t.match(await check(), { code: 2, stderr: /muster\.db is damaged: .*index changes_user_id_version/ });
 });
 
 t.test('a backup overwrites nothing, and leaves nothing behind when it fails', async (t) => {

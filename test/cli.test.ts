@@ -8,7 +8,17 @@ t.test('help lists every command, and how each is used', async (t) => {
   const { code, stdout, stderr } = await runCommand(t, ['help']);
   t.strictSame([code, stderr], [0, '']);
   const names = [...stdout.matchAll(/^ {2}([a-z]+) .* {2}\S/gm)].map(([, name = '']) => name);
-  t.strictSame(names, ['import', 'errors', 'export', 'sample', 'keys', 'backup', 'restored', 'help']);
+  t.strictSame(names, [
+    'import',
+    'errors',
+    'export',
+    'sample',
+    'keys',
+    'backup',
+    'check',
+    'restored',
+    'help',
+  ]);
   for (const name of Object.keys(CLIENT_SETTINGS)) t.match(stdout, name);
   for (const name of names) {
     const { code, stdout } = await runCommand(t, ['help', name]);

@@ -1,4 +1,4 @@
-import { readdir, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { copyFile, open, readdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSchema } from '@mikro-orm/sql';
 import Database from 'better-sqlite3';
@@ -144,6 +144,47 @@ t.test('a lost, emptied, broken or exchanged file is not taken for an empty dire
   await rm(`${path}-guard`);
   await (await opening()).close();
   t.pass('begun anew on purpose');
+});
+
+t.test('a database that is not to be used stays as it is, byte by byte', async (t) => {
+  const path = sqlitePath(await emptyDatabase(t, 'sqlite'));
+  const songs = new Database(path);
+  songs.exec('create table users (title text); create table songs (title text)');
+  songs.close();
+  const other = sqlitePath(await emptyDatabase(t, 'sqlite'));
+  await (await openMigratedDatabase({ databaseUrl: `sqlite:${other}`, entities })).close();
+  const opening = () => openMigratedDatabase({ databaseUrl: `sqlite:${path}`, entities });
+
+  const foreign = await readFile(path);
+  await t.rejects(opening(), { message: /is the database of another program: it is left as it is/ });
+  await copyFile(`${other}-guard`, `${path}-guard`);
+  await t.rejects(opening(), { message: /another program/ });
+  t.ok(foreign.equals(await readFile(path)), 'another program’s');
+
+  const old = new Database(other);
+  old.exec(`update instance set id = 'another'; delete from migrations where name <> '0001_users'`);
+  old.pragma('journal_mode = delete');
+  old.close();
+  await copyFile(other, path);
+  await t.rejects(opening(), { message: /holds directory another, but .+ lived there/ });
+  t.ok((await readFile(other)).equals(await readFile(path)), 'another directory’s, and older');
+});
+
+t.test('a start that meets a damaged page ends with one line, and no statement in it', async (t) => {
+  const databaseUrl = await emptyDatabase(t, 'sqlite');
+  const path = sqlitePath(databaseUrl);
+  await (await openMigratedDatabase({ databaseUrl, entities })).close();
+  const database = new Database(path);
+  const page = database.prepare(`select rootpage from sqlite_schema where name = 'change_log'`).pluck().get();
+  database.close();
+  const file = await open(path, 'r+');
+  await file.write(Buffer.alloc(4096, 0xaa), 0, 4096, (Number(page) - 1) * 4096);
+  await file.close();
+  const { code, output } = await failService(t, { DATABASE_URL: databaseUrl });
+  t.equal(code, 1);
+  t.match(output, /^Muster does not start: the database .+: database disk image is malformed\n$/);
+  for (const time of ['once', 'and again: it has let go of the file'])
+    await t.rejects(startApp(t, 'sqlite', { databaseUrl }), { message: /image is malformed/ }, time);
 });
 
 t.test('a PostgreSQL that is away stops the start with one line, and no password in it', async (t) => {

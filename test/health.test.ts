@@ -1,5 +1,8 @@
+import { open } from 'node:fs/promises';
 import { connect } from 'node:net';
+import Database from 'better-sqlite3';
 import t from 'tap';
+import { sqlitePath } from '../src/db/url.ts';
 import { Health } from '../src/operations/health.ts';
 import { startApp } from './support/app.ts';
 import { emptyDatabase, onEachDatabase, postgresServer } from './support/databases.ts';
@@ -40,6 +43,26 @@ onEachDatabase('a replica whose database lacks a migration is not ready', async 
   });
   t.equal(answer.headers['retry-after'], '1');
   t.match(await request('GET', '/health/live'), { status: 200 }, 'alive it is');
+});
+
+t.test('a file that turns out to be damaged is told by every check from then on', async (t) => {
+  const databaseUrl = await emptyDatabase(t, 'sqlite');
+  const path = sqlitePath(databaseUrl);
+  const { request } = await startApp(t, 'sqlite', { databaseUrl, logLevel: 'silent' });
+  await request('POST', '/users', { json: { name: 'Ada', email: 'ada@example.com' } });
+  const database = new Database(path);
+  database.pragma('wal_checkpoint(truncate)');
+  const page = database.prepare(`select rootpage from sqlite_schema where name = 'changes'`).pluck().get();
+  database.close();
+  const file = await open(path, 'r+');
+  await file.write(Buffer.alloc(4096, 0xaa), 0, 4096, (Number(page) - 1) * 4096);
+  await file.close();
+  t.match(await request('GET', '/changes?after=0'), { status: 500 });
+  await until(async () => (await request('GET', '/health/ready')).status === 503);
+  t.match((await request('GET', '/health/ready')).json(), {
+    checks: { database: { status: 'failed', detail: 'its file is damaged' } },
+  });
+  t.match(await request('GET', '/users/1'), { status: 200 }, 'what is whole is still read');
 });
 
 onEachDatabase('it is ready although every write waits and the pool is in use', async (t, dialect) => {

@@ -1,6 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { EntityManager } from '@mikro-orm/sql';
 import { isAmong, toRfc3339 } from '../db/dialect.ts';
+import { Damaged } from '../db/failures.ts';
 import type { Reader } from '../db/reader.ts';
 import { execute } from '../db/statement.ts';
 import { Gone } from '../errors.ts';
@@ -44,7 +45,11 @@ export async function readExtent(reader: Reader): Promise<Extent> {
     'select kept_after, coalesce((select max(position) from changes), kept_after) as head, epoch from change_log',
     [],
   );
-  return { keptAfter: Number(row?.kept_after), head: Number(row?.head), epoch: row?.epoch ?? '' };
+  const [keptAfter, head] = [Number(row?.kept_after), Number(row?.head)];
+  // Without its one row the log would look empty.
+  if (row === undefined || !(keptAfter <= head))
+    throw new Damaged('change_log does not tell how far the log goes');
+  return { keptAfter, head, epoch: row.epoch };
 }
 
 /**

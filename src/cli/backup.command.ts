@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { type Command, CommandError, EXIT } from './command.ts';
 
-/** Both work on the database of DATABASE_URL itself, not through the service. */
+/** They work on the database of DATABASE_URL itself, not through the service. */
 export const backup: Command = {
   name: 'backup',
   args: 'FILE',
@@ -14,6 +14,22 @@ export const backup: Command = {
     ]);
     await backupTo(loadConfig().databaseUrl, resolve(file));
     stderr.write(`${file} holds all that was committed when it was begun.\n`);
+    return EXIT.done;
+  },
+};
+
+export const check: Command = {
+  name: 'check',
+  args: '',
+  help: 'reads all of the SQLite database of DATABASE_URL and says what is damaged, also while the service runs',
+  async run({ args, stderr }) {
+    if (args.length > 0) throw usage('check', `${args[0]} is one argument too many`);
+    const [{ loadConfig }, { checkDatabase }] = await Promise.all([
+      import('../config.ts'),
+      import('../db/check.ts'),
+    ]);
+    checkDatabase(loadConfig().databaseUrl);
+    stderr.write('Every page was read, and nothing is damaged.\n');
     return EXIT.done;
   },
 };

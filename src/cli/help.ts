@@ -1,4 +1,4 @@
-import { backup, restored } from './backup.command.ts';
+import { backup, check, restored } from './backup.command.ts';
 import { type Command, CommandError, EXIT } from './command.ts';
 import { exportUsers } from './export.command.ts';
 import { errors, importUsers } from './import.command.ts';
@@ -13,6 +13,7 @@ export const COMMANDS: readonly Command[] = [
   sample,
   keys,
   backup,
+  check,
   restored,
   {
     name: 'help',

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { StartError } from '../errors.ts';
+import { anotherLives, examine } from './examine.ts';
 import { type Guard, takeGuard } from './guard.ts';
 import { Instance } from './instance.entity.ts';
 import { migrateUp } from './migrations.ts';
@@ -43,6 +44,7 @@ export async function openDatabase(settings: OrmSettings): Promise<Database & { 
     guard?.release();
   };
   try {
+    if (guard !== undefined) await examine(sqlitePath(settings.databaseUrl), guard.instanceId);
     orm = await createOrm(settings);
     await connect(orm, settings.databaseUrl);
     return { orm, guard, close };
@@ -68,10 +70,7 @@ async function recogniseInstance(orm: Orm, path: string, guard: Guard): Promise<
   const em = orm.em.fork();
   let found = (await em.find(Instance, {}))[0]?.id;
   if (guard.instanceId !== undefined && guard.instanceId !== found) {
-    throw new StartError(
-      `${path} holds directory ${found ?? 'none'}, but ${guard.instanceId} lived there: ` +
-        `if you put it there on purpose, delete ${path}-guard`,
-    );
+    throw anotherLives(path, found, guard.instanceId);
   }
   if (found === undefined) {
     found = randomUUID();

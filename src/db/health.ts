@@ -12,16 +12,23 @@ interface Settings {
   probe: Probe;
   /** What must be free on the file system of an SQLite file; 0 does not ask. */
   minFreeBytes: number;
+  /** Whether the file was found to be damaged. It does not heal, so it stays so until the next start. */
+  isDamaged(): boolean;
 }
 
-export function databaseChecks({ databaseUrl, probe, minFreeBytes }: Settings): Record<string, Check> {
+export function databaseChecks({
+  databaseUrl,
+  probe,
+  minFreeBytes,
+  isDamaged,
+}: Settings): Record<string, Check> {
   const dialect = dialectOf(databaseUrl);
   const path = sqlitePath(databaseUrl);
   const known = migrationNames(dialect);
   known.catch(() => {}); // told by the check
   const database: Check = async () => {
     await probe.read('select 1 as one');
-    return undefined;
+    return isDamaged() ? 'its file is damaged' : undefined;
   };
   // More than are known here is fine: in an upgrade of replicas one by one, the first of them has migrated for all.
   const migrations: Check = async () => {

@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import plugin from 'fastify-plugin';
 import { Bell } from './bell.ts';
 import { openMigratedDatabase } from './database.ts';
+import { isDamage } from './failures.ts';
 import { measureDatabase } from './gauges.ts';
 import { databaseChecks } from './health.ts';
 import type { Orm } from './orm.ts';
@@ -56,9 +57,16 @@ export default plugin(
     );
     const forks = new WeakMap<object, EntityManager>();
 
-    const reader = await openReader(orm, databaseUrl);
+    let isDamaged = false;
+    const damaged = () => {
+      isDamaged = true;
+    };
+    app.addHook('onError', async (_request, _reply, error) => {
+      if (isDamage(error)) damaged();
+    });
+    const reader = await openReader(orm, databaseUrl, damaged);
     const probe = openProbe(orm, databaseUrl);
-    const checks = databaseChecks({ databaseUrl, probe, minFreeBytes });
+    const checks = databaseChecks({ databaseUrl, probe, minFreeBytes, isDamaged: () => isDamaged });
     for (const [name, check] of Object.entries(checks)) app.health.check(name, check);
     await measureDatabase(app, { orm, databaseUrl, writes });
     app.decorate('orm', orm);
@@ -66,7 +74,12 @@ export default plugin(
     app.decorate('probe', probe);
     app.decorate('bell', bell);
     app.decorate('writeQueue', writes);
-    app.decorate('write', (work) => writes.run(work));
+    app.decorate('write', (work) =>
+      writes.run(work).catch((error) => {
+        if (isDamage(error)) damaged();
+        throw error;
+      }),
+    );
     app.decorateRequest('em', {
       getter() {
         let em = forks.get(this);

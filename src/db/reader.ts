@@ -1,5 +1,6 @@
 import type { PostgreSqlConnection } from '@mikro-orm/postgresql';
 import Database from 'better-sqlite3';
+import { isDamage } from './failures.ts';
 import type { Orm } from './orm.ts';
 import { prepareOnce } from './sqlite-engine.ts';
 import { numbered, toSqlite } from './statement.ts';
@@ -16,25 +17,32 @@ export interface Reader {
   close(): void;
 }
 
-export async function openReader(orm: Orm, databaseUrl: string): Promise<Reader> {
+/** `damaged` is told when SQLite finds its file to be damaged. */
+export async function openReader(orm: Orm, databaseUrl: string, damaged = () => {}): Promise<Reader> {
   const dialect = dialectOf(databaseUrl);
   if (dialect === 'postgresql') return readPostgresql(orm);
   const path = sqlitePath(databaseUrl);
-  return path === ':memory:' ? readMemory(orm) : readSqlite(path);
+  return path === ':memory:' ? readMemory(orm) : readSqlite(path, damaged);
 }
 
 /**
  * A second connection to the file, for reading only. In WAL mode it neither waits for the writing one, which has a
  * thread of its own, nor sees what that has not committed.
  */
-function readSqlite(path: string): Reader {
+function readSqlite(path: string, damaged: () => void): Reader {
   const database = new Database(path, { readonly: true, timeout: 100 });
   database.pragma('trusted_schema = OFF');
   const prepare = prepareOnce(database);
   return {
     dialect: 'sqlite',
-    read: async <Row>(sql: string, values: readonly unknown[]) =>
-      prepare(sql).all(...values.map(toSqlite)) as Row[],
+    async read<Row>(sql: string, values: readonly unknown[]) {
+      try {
+        return prepare(sql).all(...values.map(toSqlite)) as Row[];
+      } catch (error) {
+        if (isDamage(error)) damaged();
+        throw error;
+      }
+    },
     close: () => database.close(),
   };
 }
