@@ -8,8 +8,9 @@ import { migrateDown, migrateUp, migrationsFolder } from '../src/db/migrations.t
 import { sqlitePath } from '../src/db/url.ts';
 import { entities } from '../src/entities.ts';
 import { startApp } from './support/app.ts';
-import { emptyDatabase, onEachDatabase, postgresServer, temporaryFolder } from './support/databases.ts';
+import { emptyDatabase, onEachDatabase, postgresServer } from './support/databases.ts';
 import { fetch } from './support/fetch.ts';
+import { temporaryFolder } from './support/owner.ts';
 import { freePort } from './support/postgres.ts';
 import { failService, startService } from './support/service.ts';
 

@@ -1,7 +1,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Test } from 'tap';
+import type { Owner } from './owner.ts';
 
 /** Tests receive on this machine, which webhooks do not reach by default. */
 export const LOCAL = { webhookAllowedNetworks: '127.0.0.0/8' };
@@ -27,7 +27,7 @@ type Answer = (message: Received, response: ServerResponse) => void;
 
 /** A receiver of webhooks on this machine. It acknowledges everything unless `answer` does something else. */
 export async function startReceiver(
-  test: Test,
+  owner: Owner,
   answer: Answer = (_message, response) => response.writeHead(204).end(),
 ): Promise<Receiver> {
   const received: Received[] = [];
@@ -59,7 +59,7 @@ export async function startReceiver(
       server.close(() => resolve());
       server.closeAllConnections();
     });
-  test.teardown(close);
+  owner.teardown(close);
   return {
     url: `http://127.0.0.1:${port}/hook?from=muster`,
     received,

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import type { Test } from 'tap';
+import type { Owner } from './owner.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
@@ -21,11 +21,11 @@ export interface Service {
 
 /** Starts a service on a free port and waits until it answers; rejects with its output when it ends instead. */
 export async function startService(
-  test: Test,
+  owner: Owner,
   env: Record<string, string>,
   script = 'src/server.js',
 ): Promise<Service> {
-  const service = spawnService(test, env, script);
+  const service = spawnService(owner, env, script);
   await Promise.race([
     service.said(/Muster is ready/),
     service.ended.then((code) => Promise.reject(new Error(`ended with ${code}: ${service.output()}`))),
@@ -38,13 +38,13 @@ export async function startService(
 }
 
 /** Starts a service that is expected not to come up, and gives what it says and how it ends. */
-export async function failService(test: Test, env: Record<string, string>) {
-  const service = spawnService(test, env);
+export async function failService(owner: Owner, env: Record<string, string>) {
+  const service = spawnService(owner, env);
   const code = await service.ended;
   return { code, output: service.output() };
 }
 
-function spawnService(test: Test, env: Record<string, string>, script = 'src/server.js') {
+function spawnService(owner: Owner, env: Record<string, string>, script = 'src/server.js') {
   // Through `env`, which becomes the service: the test runner would load its own hooks into a child that is Node.
   const child = spawn('env', ['-u', 'NODE_OPTIONS', process.execPath, script], {
     cwd: ROOT,
@@ -64,7 +64,7 @@ function spawnService(test: Test, env: Record<string, string>, script = 'src/ser
   const ended = once(child, 'close').then(
     ([code, signal]) => (code ?? signal) as number | NodeJS.Signals | null,
   );
-  test.teardown(async () => {
+  owner.teardown(async () => {
     child.kill('SIGKILL');
     await ended;
   });

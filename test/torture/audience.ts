@@ -1,0 +1,61 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import { followThrough } from '../support/follow.ts';
+import type { Change } from '../support/log.ts';
+import type { Life } from '../support/owner.ts';
+import { startReceiver } from '../support/receiver.ts';
+import type { Client } from './client.ts';
+import { followerSawAll, type Taken, take, webhookTookAll } from './log-invariants.ts';
+import { Random } from './random.ts';
+
+/** How long those who listen may need for the last change, when all is over. */
+const WITHIN_MS = 60_000;
+
+/**
+ * Those who are to see everything: a follower whose stream is cut again and again and goes on elsewhere, one that stays
+ * where it is for as long as it can, and a webhook.
+ */
+export class Audience {
+  readonly #taken: Taken = { ids: new Map(), order: new Map() };
+  readonly #follows: Promise<Change[]>[];
+  #head = Number.POSITIVE_INFINITY;
+  #isOver = false;
+  cuts = 0;
+
+  constructor(bases: readonly string[], seed: number) {
+    const random = new Random(seed);
+    const isDone = (lastEventId: string) => this.#isOver || Number(lastEventId) >= this.#head;
+    this.#follows = [
+      followThrough(bases, isDone, (follower) => {
+        const cut = setTimeout(() => follower.cut(), random.between(50, 1500));
+        void follower.ended.then(() => clearTimeout(cut));
+        this.cuts++;
+      }),
+      followThrough([...bases].reverse(), isDone),
+    ];
+  }
+
+  async listen(life: Life, client: Client, base: string): Promise<void> {
+    const receiver = await startReceiver(life, ({ id, body: { data } }, response) => {
+      response.writeHead(204).end();
+      take(this.#taken, id, data);
+      receiver.received.length = 0;
+    });
+    const made = await client.send(base, 'POST', '/webhooks', { json: { url: receiver.url } });
+    if (made.status !== 201) throw new Error(`no webhook: ${made.status}`);
+  }
+
+  /** Waits until all have seen all there is, and gives what somebody has not seen or should not have. */
+  async finish(log: readonly Change[]): Promise<string[]> {
+    this.#head = log.at(-1)?.position ?? 0;
+    const until = performance.now() + WITHIN_MS;
+    const follows = Promise.all(this.#follows);
+    const isBehind = () => log.some(({ position }) => !this.#taken.ids.has(position));
+    while (isBehind() && performance.now() < until) await wait(50);
+    await Promise.race([follows, wait(Math.max(1000, until - performance.now()), undefined, { ref: false })]);
+    this.#isOver = true; // who is behind now stays behind
+    return [
+      ...(await follows).flatMap((seen) => followerSawAll(seen, log)),
+      ...webhookTookAll(this.#taken, log),
+    ];
+  }
+}

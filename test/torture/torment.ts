@@ -1,0 +1,96 @@
+import { Life } from '../support/owner.ts';
+import { Audience } from './audience.ts';
+import { readVitals, type Vitals } from './calm.ts';
+import { check } from './checker.ts';
+import { Client } from './client.ts';
+import type { Outcome, Setting } from './fault.ts';
+import { History } from './history.ts';
+import { Random } from './random.ts';
+import { openStage, type Stage, type StageOptions } from './stage.ts';
+import { Worker } from './worker.ts';
+
+/** What a nemesis has in its hands. */
+export interface Scene extends Stage {
+  life: Life;
+  client: Client;
+  random: Random;
+  round: number;
+  /** What happened, to be counted. */
+  count(what: string, times?: number): void;
+}
+
+export interface Torment extends StageOptions {
+  /** Rounds for each `scale`. */
+  rounds: number;
+  /** Before the workers begin. */
+  prepare?(scene: Scene): Promise<void>;
+  /** One round. When it ends all services have to be there again. */
+  strike(scene: Scene): Promise<void>;
+  /** When the storm is over: what else does not hold. */
+  judge?(scene: Scene): Promise<string[]>;
+}
+
+const WORKERS = 8;
+/** Until all that is loaded late is there. */
+const WARM_UP_REQUESTS = 100;
+
+/** A history under a nemesis, and the checker at the end of it. */
+export async function torment(setting: Setting, torment: Torment): Promise<Outcome> {
+  const life = new Life();
+  const interrupt = () => void life.end().finally(() => process.exit(130));
+  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
+  try {
+    return await play(life, setting, torment);
+  } finally {
+    await life.end();
+    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
+  }
+}
+
+async function play(life: Life, { database, seed, scale, log }: Setting, torment: Torment): Promise<Outcome> {
+  const stage = await openStage(life, database, torment);
+  const { bases } = stage;
+  const client = new Client();
+  life.teardown(() => client.close());
+  const before = await Promise.all(bases.map((base) => warmUp(client, base)));
+  const history = new History();
+  const audience = new Audience(bases, seed);
+  await audience.listen(life, client, bases[0] ?? '');
+  const counts = new Map<string, number>();
+  const count = (what: string, times = 1) => void counts.set(what, (counts.get(what) ?? 0) + times);
+  const scene: Scene = { ...stage, life, client, random: new Random(seed), round: 0, count };
+  await torment.prepare?.(scene);
+
+  const workers = Array.from({ length: WORKERS }, (_, n) => new Worker(n, seed, { bases, client, history }));
+  const works = Promise.all(workers.map((worker) => worker.run()));
+  const rounds = torment.rounds * scale;
+  for (; scene.round < rounds; scene.round++) await torment.strike(scene);
+  for (const worker of workers) worker.stop();
+  await works;
+  log(`${rounds} rounds are over, ${history.acts.length + history.errands.length} writes`);
+
+  const { broken, changes, tasks } = await check({ bases, client, history, audience, before });
+  const faults = (await torment.judge?.(scene)) ?? [];
+  return {
+    rounds,
+    figures: {
+      ...Object.fromEntries(counts),
+      'acknowledged writes': history.count('acknowledged'),
+      'refused writes': history.count('refused'),
+      'writes of which nobody knew': history.count('unknown'),
+      changes,
+      tasks,
+      answers: [...client.statuses]
+        .sort(([a], [b]) => a - b)
+        .map(([one, n]) => `${one}: ${n}`)
+        .join(', '),
+    },
+    broken: [...faults, ...broken],
+  };
+}
+
+async function warmUp(client: Client, base: string): Promise<Vitals> {
+  await readVitals(base);
+  for (let n = 0; n < WARM_UP_REQUESTS; n++) await client.send(base, 'GET', '/users?limit=10');
+  return readVitals(base);
+}
