@@ -32,6 +32,8 @@ export interface Counts {
 interface Checkpoint {
   place: Place;
   counts: Counts;
+  /** Nothing of the file is needed any more, nor perhaps there. */
+  isRead?: true;
 }
 
 /**
@@ -55,7 +57,9 @@ export function importOf(formats: Record<string, (value: string) => boolean>): T
     maxAttempts: 20, // an hour of a database that comes and goes
     async run(context) {
       const source = await openSource(context.tasks.reader, context.id);
-      const counts = await importRows(context, source, check);
+      const kept = context.checkpoint as Checkpoint | undefined;
+      if (kept?.isRead) report(context, source, source.bytes, kept.counts);
+      const counts = kept?.isRead ? kept.counts : await importRows(context, source, check);
       await removeAllBlocks(context.write, source.id);
       return counts;
     },
@@ -93,6 +97,7 @@ async function importRows(
     await turn(); // what has come meanwhile goes first
   }
   report(context, source, source.bytes, counts);
+  await context.save(async () => ({ place, counts, isRead: true }) satisfies Checkpoint);
   return counts;
 }
 

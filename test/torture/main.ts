@@ -55,13 +55,11 @@ async function run(name: string, database: DatabaseName): Promise<Result> {
   const log = (line: string) => console.log(`torture: ${title}: ${line}`);
   const fault = faults.find((one) => one.name === name);
   const start = performance.now();
-  const outcome = await fault
-    ?.run({ database, seed, scale, log })
-    .catch((error) => ({
-      rounds: 0,
-      figures: {},
-      broken: [`it could not be run: ${error?.stack ?? error}`],
-    }));
+  const outcome = await fault?.run({ database, seed, scale, log }).catch((error) => ({
+    rounds: 0,
+    figures: {},
+    broken: [`it could not be run: ${error?.stack ?? error}`],
+  }));
   const { rounds, figures, broken } = outcome ?? {
     rounds: 0,
     figures: {},
