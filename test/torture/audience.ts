@@ -15,13 +15,15 @@ const WITHIN_MS = 60_000;
  * where it is for as long as it can, and a webhook.
  */
 export class Audience {
-  readonly #taken: Taken = { ids: new Map(), order: new Map() };
+  readonly #bases: readonly string[];
+  readonly #taken: Taken[] = [];
   readonly #follows: Promise<Change[]>[];
   #head = Number.POSITIVE_INFINITY;
   #isOver = false;
   cuts = 0;
 
   constructor(bases: readonly string[], seed: number) {
+    this.#bases = bases;
     const random = new Random(seed);
     const isDone = (lastEventId: string) => this.#isOver || Number(lastEventId) >= this.#head;
     this.#follows = [
@@ -34,14 +36,21 @@ export class Audience {
     ];
   }
 
-  async listen(life: Life, client: Client, base: string): Promise<void> {
+  /** Makes a webhook, and gives its id. It takes what `isTaken` says, and answers 500 to the rest. */
+  async listen(life: Life, client: Client, isTaken: () => boolean = () => true): Promise<number> {
+    const taken: Taken = { ids: new Map(), order: new Map() };
+    this.#taken.push(taken);
     const receiver = await startReceiver(life, ({ id, body: { data } }, response) => {
-      response.writeHead(204).end();
-      take(this.#taken, id, data);
       receiver.received.length = 0;
+      const isOk = isTaken();
+      response.writeHead(isOk ? 204 : 500).end();
+      if (isOk) take(taken, id, data);
     });
-    const made = await client.send(base, 'POST', '/webhooks', { json: { url: receiver.url } });
+    const made = await client.send(this.#bases[0] ?? '', 'POST', '/webhooks', {
+      json: { url: receiver.url },
+    });
     if (made.status !== 201) throw new Error(`no webhook: ${made.status}`);
+    return (made.body as { id: number }).id;
   }
 
   /** Waits until all have seen all there is, and gives what somebody has not seen or should not have. */
@@ -49,13 +58,13 @@ export class Audience {
     this.#head = log.at(-1)?.position ?? 0;
     const until = performance.now() + WITHIN_MS;
     const follows = Promise.all(this.#follows);
-    const isBehind = () => log.some(({ position }) => !this.#taken.ids.has(position));
+    const isBehind = () => this.#taken.some(({ ids }) => log.some(({ position }) => !ids.has(position)));
     while (isBehind() && performance.now() < until) await wait(50);
     await Promise.race([follows, wait(Math.max(1000, until - performance.now()), undefined, { ref: false })]);
     this.#isOver = true; // who is behind now stays behind
     return [
       ...(await follows).flatMap((seen) => followerSawAll(seen, log)),
-      ...webhookTookAll(this.#taken, log),
+      ...this.#taken.flatMap((taken) => webhookTookAll(taken, log)),
     ];
   }
 }

@@ -2,7 +2,9 @@ import { setTimeout as wait } from 'node:timers/promises';
 
 /** What a service says of itself when it has nothing to do. */
 export interface Vitals {
-  memoryBytes: number;
+  /** What the heap holds and what hangs on it: pages that V8 keeps for the next storm say nothing of a leak. */
+  heldBytes: number;
+  residentBytes: number;
   openFiles: number;
   loopDelayMs: number;
   streams: number;
@@ -10,9 +12,11 @@ export interface Vitals {
   connectionsWaiting: number;
 }
 
-/** More than at first: what a heap keeps of a storm until it needs the room, the connections of a pool and of a bell. */
-const MORE_BYTES = 128 * 2 ** 20;
+/** More than at first: what is garbage and not yet collected, the connections of a pool and of a bell. */
+const MORE_HELD_BYTES = 64 * 2 ** 20;
 const MORE_FILES = 12;
+/** Whatever has happened. */
+const MOST_RESIDENT_BYTES = 512 * 2 ** 20;
 const LOOP_DELAY_MS = 100;
 /** So long it may take: clients that are silent are cut after 15 seconds, idle connections after 10. */
 const WITHIN_MS = 40_000;
@@ -22,7 +26,8 @@ export async function readVitals(base: string): Promise<Vitals> {
   const text = await response.text();
   const read = (name: string) => Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1] ?? Number.NaN);
   return {
-    memoryBytes: read('process_resident_memory_bytes'),
+    heldBytes: read('nodejs_heap_size_used_bytes') + read('nodejs_external_memory_bytes'),
+    residentBytes: read('process_resident_memory_bytes'),
     openFiles: read('process_open_fds'),
     loopDelayMs: read('muster_event_loop_delay_seconds') * 1000,
     streams: read('muster_streams_open'),
@@ -45,7 +50,8 @@ export async function backToNormal(base: string, before: Vitals, withinMs = WITH
 
 function compare(before: Vitals, now: Vitals): string[] {
   const most: Vitals = {
-    memoryBytes: before.memoryBytes + MORE_BYTES,
+    heldBytes: before.heldBytes + MORE_HELD_BYTES,
+    residentBytes: MOST_RESIDENT_BYTES,
     openFiles: before.openFiles + MORE_FILES,
     loopDelayMs: LOOP_DELAY_MS,
     streams: 0,

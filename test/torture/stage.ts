@@ -13,18 +13,20 @@ export interface Stage {
   postgres?: PostgresServer;
   /** Starts that one again, which has ended. */
   start(at: number): Promise<void>;
+  /** What the services have logged of a request that went wrong. */
+  explain(requestId: string): string;
 }
 
 export interface StageOptions {
   env?: Record<string, string>;
   /** What the services are told instead of the URL of PostgreSQL. */
-  detour?: (url: string) => Promise<string>;
+  detour?(url: string, life: Life): Promise<string>;
 }
 
 export async function openStage(
   life: Life,
   database: DatabaseName,
-  { env = {}, detour = async (url) => url }: StageOptions = {},
+  { env = {}, detour = async (url: string) => url }: StageOptions = {},
 ): Promise<Stage> {
   const postgres = database === 'postgresql' ? await startPostgres() : undefined;
   life.teardown(() => postgres?.stop());
@@ -32,9 +34,10 @@ export async function openStage(
   const databaseUrl =
     postgres === undefined
       ? `sqlite:${join(await temporaryFolder(life), 'muster.db')}`
-      : await detour(postgres.url('muster'));
+      : await detour(postgres.url('muster'), life);
   const ports = await Promise.all((postgres === undefined ? [0] : [0, 0]).map(() => freePort()));
   const services: Service[] = [];
+  const all: Service[] = [];
   const start = async (at: number) => {
     services[at] = await startService(life, {
       DATABASE_URL: databaseUrl,
@@ -42,8 +45,13 @@ export async function openStage(
       WEBHOOK_ALLOWED_NETWORKS: '127.0.0.0/8',
       ...env,
     });
+    all.push(services[at]);
   };
   for (const at of ports.keys()) await start(at);
   const bases = ports.map((port) => `http://127.0.0.1:${port}`);
-  return { database, bases, services, ...(postgres && { postgres }), start };
+  const explain = (requestId: string) => {
+    const lines = all.flatMap((service) => service.output().split('\n'));
+    return lines.find((line) => line.includes(requestId) && line.includes('"err"')) ?? '';
+  };
+  return { database, bases, services, ...(postgres && { postgres }), start, explain };
 }

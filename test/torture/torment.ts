@@ -13,6 +13,8 @@ import { Worker } from './worker.ts';
 export interface Scene extends Stage {
   life: Life;
   client: Client;
+  history: History;
+  audience: Audience;
   random: Random;
   round: number;
   /** What happened, to be counted. */
@@ -26,7 +28,9 @@ export interface Torment extends StageOptions {
   prepare?(scene: Scene): Promise<void>;
   /** One round. When it ends all services have to be there again. */
   strike(scene: Scene): Promise<void>;
-  /** When the storm is over: what else does not hold. */
+  /** When the storm is over and before the checker: what is left of the faults is taken away. */
+  relent?(scene: Scene): Promise<void>;
+  /** After the checker: what else does not hold. */
   judge?(scene: Scene): Promise<string[]>;
 }
 
@@ -55,10 +59,11 @@ async function play(life: Life, { database, seed, scale, log }: Setting, torment
   const before = await Promise.all(bases.map((base) => warmUp(client, base)));
   const history = new History();
   const audience = new Audience(bases, seed);
-  await audience.listen(life, client, bases[0] ?? '');
+  await audience.listen(life, client);
   const counts = new Map<string, number>();
   const count = (what: string, times = 1) => void counts.set(what, (counts.get(what) ?? 0) + times);
-  const scene: Scene = { ...stage, life, client, random: new Random(seed), round: 0, count };
+  const random = new Random(seed);
+  const scene: Scene = { ...stage, life, client, history, audience, random, round: 0, count };
   await torment.prepare?.(scene);
 
   const workers = Array.from({ length: WORKERS }, (_, n) => new Worker(n, seed, { bases, client, history }));
@@ -67,10 +72,13 @@ async function play(life: Life, { database, seed, scale, log }: Setting, torment
   for (; scene.round < rounds; scene.round++) await torment.strike(scene);
   for (const worker of workers) worker.stop();
   await works;
-  log(`${rounds} rounds are over, ${history.acts.length + history.errands.length} writes`);
+  await torment.relent?.(scene);
+  log(`${rounds} rounds are over`);
+  const over = performance.now();
 
   const { broken, changes, tasks } = await check({ bases, client, history, audience, before });
   const faults = (await torment.judge?.(scene)) ?? [];
+  log(`settled and checked in ${Math.round(performance.now() - over)} ms`);
   return {
     rounds,
     figures: {
@@ -85,7 +93,7 @@ async function play(life: Life, { database, seed, scale, log }: Setting, torment
         .map(([one, n]) => `${one}: ${n}`)
         .join(', '),
     },
-    broken: [...faults, ...broken],
+    broken: [...faults, ...broken].map((one) => one + explanation(one, stage)),
   };
 }
 
@@ -93,4 +101,10 @@ async function warmUp(client: Client, base: string): Promise<Vitals> {
   await readVitals(base);
   for (let n = 0; n < WARM_UP_REQUESTS; n++) await client.send(base, 'GET', '/users?limit=10');
   return readVitals(base);
+}
+
+/** A 500 says nothing of why; the log does. */
+function explanation(broken: string, { explain }: Stage): string {
+  const id = /answered 500: .*"instance":"([^"]+)"/.exec(broken)?.[1];
+  return id === undefined ? '' : `; logged: ${explain(id)}`;
 }
