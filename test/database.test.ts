@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { readdir, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSchema } from '@mikro-orm/sql';
@@ -239,7 +238,7 @@ t.test('killed backends cost no connection for good', async (t) => {
 t.test('a statement on a connection that has just been lost says that the database is away', async (t) => {
   const server = await postgresServer();
   const client = new pg.Client({ connectionString: server.url('postgres') });
-  const lost = once(client, 'error');
+  const lost = new Promise((resolve) => client.on('error', resolve));
   await client.connect();
   const { rows } = await client.query('select pg_backend_pid() as pid');
   await server.query(`select pg_terminate_backend(${rows[0].pid})`);
