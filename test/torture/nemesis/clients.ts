@@ -90,7 +90,8 @@ export const slowReaders: Fault = {
         for (const base of bases)
           for (let n = 0; n < SLOW_READERS / bases.length; n++) sockets.push(await open(scene, base, STREAM));
         count('streams', SLOW_READERS);
-        for (let n = 0; n < LARGE_WRITES; n++) await writeLarge(scene, n);
+        for (let n = 0; n < LARGE_WRITES; n += 10)
+          await Promise.all(Array.from({ length: 10 }, (_, more) => writeLarge(scene, n + more)));
         for (const base of bases)
           for (const request of LARGE_ANSWERS)
             for (let n = 0; n < 10; n++) sockets.push(await open(scene, base, request));

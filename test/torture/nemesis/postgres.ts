@@ -59,14 +59,14 @@ export const halfOpenDatabase: Fault = {
       async strike({ random, round, count }) {
         await wait(random.between(1000, 2000));
         const kind = round % 3;
-        if (kind === 0) gate.cutAfter(random.between(1, 4000));
-        else if (kind === 1) gate.cut();
+        if (kind === 1) gate.cutAfter(random.between(1, 4000));
+        else if (kind === 2) gate.cut();
         else {
           gate.silence();
           await wait(random.between(2000, 5000));
           gate.pass();
         }
-        count(['broken in a message', 'cut', 'silences'][kind] ?? '');
+        count(['silences', 'broken in a message', 'cut'][kind] ?? '');
         await wait(1000);
       },
     });
