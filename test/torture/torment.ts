@@ -1,3 +1,4 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import { Life } from '../support/owner.ts';
 import { Audience } from './audience.ts';
 import { readVitals, type Vitals } from './calm.ts';
@@ -19,6 +20,8 @@ export interface Scene extends Stage {
   round: number;
   /** What happened, to be counted. */
   count(what: string, times?: number): void;
+  /** Waits until so many more writes were acknowledged, on a slow machine as on a fast one; for a while only. */
+  acknowledged(more: number): Promise<void>;
 }
 
 export interface Torment extends StageOptions {
@@ -35,6 +38,8 @@ export interface Torment extends StageOptions {
 }
 
 const WORKERS = 8;
+/** While nothing is acknowledged at all, the nemesis goes on. */
+const PATIENCE_MS = 15_000;
 /** Until all that is loaded late is there. */
 const WARM_UP_REQUESTS = 100;
 
@@ -63,7 +68,8 @@ async function play(life: Life, { database, seed, scale, log }: Setting, torment
   const counts = new Map<string, number>();
   const count = (what: string, times = 1) => void counts.set(what, (counts.get(what) ?? 0) + times);
   const random = new Random(seed);
-  const scene: Scene = { ...stage, life, client, history, audience, random, round: 0, count };
+  const acknowledged = (more: number) => untilAcknowledged(history, more);
+  const scene: Scene = { ...stage, life, client, history, audience, random, round: 0, count, acknowledged };
   await torment.prepare?.(scene);
 
   const workers = Array.from({ length: WORKERS }, (_, n) => new Worker(n, seed, { bases, client, history }));
@@ -95,6 +101,12 @@ async function play(life: Life, { database, seed, scale, log }: Setting, torment
     },
     broken: [...faults, ...broken].map((one) => one + explanation(one, stage)),
   };
+}
+
+async function untilAcknowledged(history: History, more: number): Promise<void> {
+  const goal = history.count('acknowledged') + more;
+  const until = performance.now() + PATIENCE_MS;
+  while (history.count('acknowledged') < goal && performance.now() < until) await wait(10);
 }
 
 async function warmUp(client: Client, base: string): Promise<Vitals> {

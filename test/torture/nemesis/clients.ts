@@ -65,7 +65,7 @@ export const halfOpenClients: Fault = {
           for (const beginning of BEGINNINGS)
             for (let n = 0; n < 15; n++) sockets.push(await open(scene, base, beginning));
         scene.count('silent clients', scene.bases.length * BEGINNINGS.length * 15);
-        await wait(1000);
+        await scene.acknowledged(150);
       },
       judge: async () => {
         for (const socket of sockets) socket.resume(); // else an end that has come is not seen
@@ -96,7 +96,7 @@ export const slowReaders: Fault = {
           for (const request of LARGE_ANSWERS)
             for (let n = 0; n < 10; n++) sockets.push(await open(scene, base, request));
         count('large answers', bases.length * LARGE_ANSWERS.length * 10);
-        await wait(1000);
+        await scene.acknowledged(100);
       },
       judge: async () => {
         for (const socket of sockets) socket.resume();

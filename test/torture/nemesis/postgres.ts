@@ -32,7 +32,7 @@ export const killBackends: Fault = {
     torment(setting, {
       rounds: 20,
       async strike(scene) {
-        await wait(scene.random.between(50, 600));
+        await scene.acknowledged(scene.random.between(5, 60));
         const some = scene.random.next() < 0.3 ? '' : 'order by random() limit 1';
         const killed = await postgresOf(scene).query(
           `select pg_terminate_backend(pid) from (select pid from pg_stat_activity
@@ -56,8 +56,8 @@ export const halfOpenDatabase: Fault = {
         gate = await startGate(life, Number(new URL(url).port));
         return url.replace(/:\d+\//, `:${gate.port}/`);
       },
-      async strike({ random, round, count }) {
-        await wait(random.between(1000, 2000));
+      async strike({ random, round, count, acknowledged }) {
+        await acknowledged(random.between(50, 150));
         const kind = round % 3;
         if (kind === 1) gate.cutAfter(random.between(1, 4000));
         else if (kind === 2) gate.cut();
@@ -67,7 +67,7 @@ export const halfOpenDatabase: Fault = {
           gate.pass();
         }
         count(['silences', 'broken in a message', 'cut'][kind] ?? '');
-        await wait(1000);
+        await acknowledged(100);
       },
     });
   },

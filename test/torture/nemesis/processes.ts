@@ -18,7 +18,7 @@ export const killService: Fault = {
     torment(setting, {
       rounds: 6,
       async strike(scene) {
-        await wait(scene.random.between(100, 1200));
+        await scene.acknowledged(scene.random.between(10, 150));
         const { at, service } = nextService(scene);
         await service.end('SIGKILL');
         scene.count('kills');
@@ -35,11 +35,12 @@ export const freezeService: Fault = {
     torment(setting, {
       rounds: 2,
       async strike(scene) {
-        await wait(scene.random.between(500, 1500));
+        await scene.acknowledged(scene.random.between(100, 200));
         const { service } = nextService(scene);
         service.process.kill('SIGSTOP');
         await wait(scene.random.between(1000, 3000));
         service.process.kill('SIGCONT');
+        await scene.acknowledged(100);
         scene.count('freezes');
       },
     }),

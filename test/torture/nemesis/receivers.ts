@@ -1,6 +1,5 @@
 import { createServer as createHttpServer, type RequestListener } from 'node:http';
 import { createServer, type Server } from 'node:net';
-import { setTimeout as wait } from 'node:timers/promises';
 import type { Life } from '../../support/owner.ts';
 import type { Fault } from '../fault.ts';
 import { type Scene, torment } from '../torment.ts';
@@ -110,7 +109,7 @@ export const hostileReceivers: Fault = {
         scene.count('hostile receivers', ids.size);
       },
       async strike(scene) {
-        await wait(scene.random.between(1500, 2500));
+        await scene.acknowledged(200);
       },
       async relent(scene) {
         const { bases, client } = scene;
