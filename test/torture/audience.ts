@@ -1,5 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import { followThrough } from '../support/follow.ts';
+import { type Follower, followThrough } from '../support/follow.ts';
 import type { Change } from '../support/log.ts';
 import type { Life } from '../support/owner.ts';
 import { startReceiver } from '../support/receiver.ts';
@@ -20,7 +20,8 @@ export class Audience {
   readonly #follows: Promise<Change[]>[];
   #head = Number.POSITIVE_INFINITY;
   #isOver = false;
-  cuts = 0;
+  /** How followers were answered that may not be. */
+  readonly #strange: string[] = [];
 
   constructor(bases: readonly string[], seed: number) {
     this.#bases = bases;
@@ -30,9 +31,9 @@ export class Audience {
       followThrough(bases, isDone, (follower) => {
         const cut = setTimeout(() => follower.cut(), random.between(50, 1500));
         void follower.ended.then(() => clearTimeout(cut));
-        this.cuts++;
+        this.#hear(follower);
       }),
-      followThrough([...bases].reverse(), isDone),
+      followThrough([...bases].reverse(), isDone, (follower) => this.#hear(follower)),
     ];
   }
 
@@ -53,6 +54,13 @@ export class Audience {
     return (made.body as { id: number }).id;
   }
 
+  #hear({ answered }: Follower): void {
+    const judge = ({ statusCode = 0 }) => {
+      if (![200, 429, 503].includes(statusCode)) this.#strange.push(`a follower was answered ${statusCode}`);
+    };
+    answered.then(judge, () => {}); // there may be nobody to answer
+  }
+
   /** Waits until all have seen all there is, and gives what somebody has not seen or should not have. */
   async finish(log: readonly Change[]): Promise<string[]> {
     this.#head = log.at(-1)?.position ?? 0;
@@ -63,6 +71,7 @@ export class Audience {
     await Promise.race([follows, wait(Math.max(1000, until - performance.now()), undefined, { ref: false })]);
     this.#isOver = true; // who is behind now stays behind
     return [
+      ...this.#strange,
       ...(await follows).flatMap((seen) => followerSawAll(seen, log)),
       ...this.#taken.flatMap((taken) => webhookTookAll(taken, log)),
     ];

@@ -12,7 +12,13 @@ import {
   Traces,
   unknownsAreWhole,
 } from './history-invariants.ts';
-import { emailsUnique, logRebuildsTable, positionsRise, versionsInLine } from './log-invariants.ts';
+import {
+  emailsUnique,
+  erasedLeaveNothing,
+  logRebuildsTable,
+  positionsRise,
+  versionsInLine,
+} from './log-invariants.ts';
 import { readTasks, settle } from './settle.ts';
 import {
   everyTaskIsSettled,
@@ -60,6 +66,7 @@ export async function check({ bases, client, history, audience, before }: Witnes
     'the log rebuilds the table': logRebuildsTable(log, users),
     'the log is in order': [...positionsRise(log), ...versionsInLine(log)],
     'emails are unique': emailsUnique(log, users),
+    'the erased leave nothing': erasedLeaveNothing(log),
     'every stream and webhook saw everything': audienceMissed,
     'every task is settled': [...everyTaskIsSettled(history, tasks), ...noTaskIsLeft(tasks)],
     'and once': [...noTaskIsSettledTwice(history, tasks), ...workWasDoneOnce(history, tasks)],

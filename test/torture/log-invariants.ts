@@ -59,6 +59,16 @@ export function emailsUnique(log: readonly Change[], users: readonly User[]): st
   return broken;
 }
 
+/** Of the erased the log keeps the places of their changes, and nothing that they say. */
+export function erasedLeaveNothing(log: readonly Change[]): string[] {
+  const erased = erasedIds(log);
+  return log
+    .filter(
+      ({ userId, user, changedFields }) => erased.has(userId) && (user !== null || changedFields.length > 0),
+    )
+    .map((change) => `of an erased user there is ${JSON.stringify(change)}`);
+}
+
 /** A follower saw each change once, in order, and as it is; of the erased it may have seen what is no longer there. */
 export function followerSawAll(seen: readonly Change[], log: readonly Change[]): string[] {
   const erased = erasedIds(log);

@@ -1,7 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
+import { setTimeout as wait } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import type { DatabaseName } from './fault.ts';
+import type { DatabaseName, Outcome } from './fault.ts';
 import { faults } from './faults.ts';
 import { RESULTS, type Result, table } from './table.ts';
 
@@ -20,6 +21,8 @@ const { values } = parseArgs({
     fuzz: { type: 'string', default: '0' },
   },
 });
+/** What one fault may take on one database, for each `scale`. */
+const LIMIT_MS = 600_000;
 const seed = wholeNumber('seed', values.seed);
 const scale = wholeNumber('scale', values.scale);
 const names = values.only?.split(',') ?? faults.map(({ name }) => name);
@@ -55,16 +58,13 @@ async function run(name: string, database: DatabaseName): Promise<Result> {
   const log = (line: string) => console.log(`torture: ${title}: ${line}`);
   const fault = faults.find((one) => one.name === name);
   const start = performance.now();
-  const outcome = await fault?.run({ database, seed, scale, log }).catch((error) => ({
-    rounds: 0,
-    figures: {},
-    broken: [`it could not be run: ${error?.stack ?? error}`],
-  }));
-  const { rounds, figures, broken } = outcome ?? {
-    rounds: 0,
-    figures: {},
-    broken: ['there is no such fault'],
-  };
+  const failed = (why: string): Outcome => ({ rounds: 0, figures: {}, broken: [why] });
+  const limit = wait(LIMIT_MS * scale, failed('it did not end'), { ref: false });
+  const outcome = fault
+    ?.run({ database, seed, scale, log })
+    .catch((error) => failed(`it could not be run: ${error?.stack ?? error}`));
+  const { rounds, figures, broken } =
+    (await Promise.race([outcome, limit])) ?? failed('there is no such fault');
   const told = Object.entries(figures).map(([what, figure]) => `${what}: ${figure}`);
   const result = broken.length === 0 ? 'nothing broken' : `BROKEN ${broken.length} times`;
   log(

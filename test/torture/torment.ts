@@ -75,8 +75,11 @@ async function play(life: Life, { database, seed, scale, log }: Setting, torment
   const workers = Array.from({ length: WORKERS }, (_, n) => new Worker(n, seed, { bases, client, history }));
   const works = Promise.all(workers.map((worker) => worker.run()));
   const rounds = torment.rounds * scale;
-  for (; scene.round < rounds; scene.round++) await torment.strike(scene);
-  for (const worker of workers) worker.stop();
+  try {
+    for (; scene.round < rounds; scene.round++) await torment.strike(scene);
+  } finally {
+    for (const worker of workers) worker.stop();
+  }
   await works;
   await torment.relent?.(scene);
   log(`${rounds} rounds are over`);

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { User } from '../../../src/users/users.schemas.ts';
+import { readVitals } from '../calm.ts';
 import type { Fault } from '../fault.ts';
 import { type Scene, torment } from '../torment.ts';
 
@@ -25,6 +26,17 @@ const LARGE_ANSWERS = [
   'GET /users?limit=1000 HTTP/1.1\r\nhost: muster\r\n\r\n',
   'GET /users/export HTTP/1.1\r\nhost: muster\r\n\r\n',
 ];
+
+/** @throws when the services do not have them all: then nothing would be tried */
+async function untilOpen(bases: readonly string[]): Promise<void> {
+  for (let attempt = 0; ; attempt++) {
+    const open = await Promise.all(bases.map(async (base) => (await readVitals(base)).streams));
+    const sum = open.reduce((all, one) => all + one, 0);
+    if (sum >= SLOW_READERS) return;
+    if (attempt === 10) throw new Error(`only ${sum} of ${SLOW_READERS} streams were opened`);
+    await wait(1100);
+  }
+}
 
 async function writeLarge({ bases, client, history, round }: Scene, n: number): Promise<void> {
   const mark = `large.${round}.${n}`;
@@ -89,6 +101,7 @@ export const slowReaders: Fault = {
         const { bases, count } = scene;
         for (const base of bases)
           for (let n = 0; n < SLOW_READERS / bases.length; n++) sockets.push(await open(scene, base, STREAM));
+        await untilOpen(bases);
         count('streams', SLOW_READERS);
         for (let n = 0; n < LARGE_WRITES; n += 10)
           await Promise.all(Array.from({ length: 10 }, (_, more) => writeLarge(scene, n + more)));
