@@ -5,9 +5,10 @@ import t from 'tap';
 import { backupTo } from '../src/db/backup.ts';
 import { startApp } from './support/app.ts';
 import { runCommand } from './support/command.ts';
-import { emptyDatabase, onEachDatabase, temporaryFolder } from './support/databases.ts';
+import { emptyDatabase, onEachDatabase } from './support/databases.ts';
 import { fetch } from './support/fetch.ts';
 import { Follower } from './support/follow.ts';
+import { temporaryFolder } from './support/owner.ts';
 import { startService } from './support/service.ts';
 
 const create = (base: string, email: string) =>

@@ -2,14 +2,17 @@ import { copyFile, open, readdir, readFile, rm, symlink, truncate, writeFile } f
 import { join } from 'node:path';
 import { DatabaseSchema } from '@mikro-orm/sql';
 import Database from 'better-sqlite3';
+import pg from 'pg';
 import t from 'tap';
 import { openDatabase, openMigratedDatabase } from '../src/db/database.ts';
+import { databaseFailure } from '../src/db/failures.ts';
 import { migrateDown, migrateUp, migrationsFolder } from '../src/db/migrations.ts';
 import { sqlitePath } from '../src/db/url.ts';
 import { entities } from '../src/entities.ts';
 import { startApp } from './support/app.ts';
-import { emptyDatabase, onEachDatabase, postgresServer, temporaryFolder } from './support/databases.ts';
+import { emptyDatabase, onEachDatabase, postgresServer } from './support/databases.ts';
 import { fetch } from './support/fetch.ts';
+import { temporaryFolder } from './support/owner.ts';
 import { freePort } from './support/postgres.ts';
 import { failService, startService } from './support/service.ts';
 
@@ -271,4 +274,17 @@ t.test('killed backends cost no connection for good', async (t) => {
   let last = 0;
   for (let round = 0; round < 4 && last !== 201; round++) last = (await post(100 + round)).status;
   t.equal(last, 201, 'the pool has not run dry');
+});
+
+t.test('a statement on a connection that has just been lost says that the database is away', async (t) => {
+  const server = await postgresServer();
+  const client = new pg.Client({ connectionString: server.url('postgres') });
+  const lost = new Promise((resolve) => client.on('error', resolve));
+  await client.connect();
+  const { rows } = await client.query('select pg_backend_pid() as pid');
+  await server.query(`select pg_terminate_backend(${rows[0].pid})`);
+  await lost;
+  const error = await client.query('select 1').catch((error) => error);
+  t.match(error, /not queryable/);
+  t.equal(databaseFailure(error), 'away');
 });

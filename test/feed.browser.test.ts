@@ -1,7 +1,7 @@
 import type { User } from '../src/users/users.schemas.ts';
 import { inBrowser } from './support/browser.ts';
-import { temporaryFolder } from './support/databases.ts';
 import { fetch } from './support/fetch.ts';
+import { temporaryFolder } from './support/owner.ts';
 import { freePort } from './support/postgres.ts';
 import { startService } from './support/service.ts';
 

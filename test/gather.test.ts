@@ -253,3 +253,26 @@ onEachDatabase(
     t.equal(after.ran.length, 4, 'only those that had not settled');
   },
 );
+
+onEachDatabase(
+  'a count of children that hung on a dead connection does not hold up the next',
+  async (t, dialect) => {
+    const { app, request } = await startTasks(t, dialect, [], { logLevel: 'silent' });
+    const read = app.reader.read;
+    let hung = 0;
+    app.reader.read = async (sql, values) => {
+      if (hung > 0 || !sql.includes('group by parent_id')) return read(sql, values);
+      hung++;
+      await wait(2000);
+      throw new Error('Query read timeout');
+    };
+    await request('POST', '/tasks', {
+      json: { kind: 'gather', input: { tasks: [{ kind: 'sleep', input: { ms: 1 } }] } },
+    });
+    const began = performance.now();
+    t.match(await settled(app, 1), { state: 'succeeded', attempt: 1 });
+    t.equal(hung, 1);
+    const took = performance.now() - began;
+    t.ok(took < 8000, `${took} ms`);
+  },
+);

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { connect } from 'node:net';
 import Fastify from 'fastify';
 import t, { type Test } from 'tap';
@@ -135,6 +136,19 @@ t.test('a client that sends its header drop by drop is let go', async (t) => {
     'POST /users HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{',
   );
   t.match(body, /^HTTP\/1.1 408 /, 'and so is one that never ends its body');
+});
+
+t.test('a client that never closes is broken off soon after it was refused', async (t) => {
+  const { port, app } = await listening(t);
+  // It reads the answer and its end, and keeps its own side open.
+  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+  t.teardown(() => socket.destroy());
+  const ended = once(socket.resume(), 'end');
+  const [accepted] = await Promise.all([once(app.server, 'connection'), once(socket, 'connect')]);
+  socket.write('hello\r\n\r\n');
+  await ended;
+  await once(accepted[0], 'close');
+  t.ok(accepted[0].destroyed);
 });
 
 t.test('connections beyond the limit are closed at once', async (t) => {

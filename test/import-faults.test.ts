@@ -9,8 +9,9 @@ import { startApp, type TestApp } from './support/app.ts';
 import { emptyDatabase, onEachDatabase } from './support/databases.ts';
 import { fetch } from './support/fetch.ts';
 import { startService } from './support/service.ts';
+import { endedTask, startTaskService } from './support/task-client.ts';
 import { settled } from './support/tasks.ts';
-import { countRows, importFile, people } from './support/transfers.ts';
+import { countRows, importFile, NDJSON, people } from './support/transfers.ts';
 
 /** Begins to send a file, without saying how long it is. */
 async function beginUpload({ app }: TestApp, path = '/users/import', type = 'text/csv') {
@@ -266,3 +267,30 @@ onEachDatabase('an erased user is in no file and no refused row', async (t, dial
   await app.request('POST', '/tasks/1/retry');
   t.match(await settled(app.app, 1), { result: { created: 2, refused: 2 } });
 });
+
+onEachDatabase(
+  'an import that had read all when it was killed is not told that its file is gone',
+  async (t, dialect) => {
+    const body = '{"name":"Ada","email":"ada@example.com"}\n\n\n';
+    const files = [
+      { body, type: NDJSON.type, query: '' },
+      { body, type: NDJSON.type, query: '?dryRun=true' },
+      { body: 'name,email\nAda,ada@example.com\n\n\n', type: 'text/csv', query: '' },
+    ];
+    const rounds = files.map(async ({ body, type, query }) => {
+      const env = { DATABASE_URL: await emptyDatabase(t, dialect), LOG_LEVEL: 'info' };
+      const doomed = await startTaskService(t, { ...env, KILL_AT: 'finished' });
+      const headers = { 'content-type': type };
+      // The answer may be lost with the process.
+      await fetch(`${doomed.base}/users/import${query}`, { method: 'POST', headers, body }).catch(() => {});
+      t.equal(await doomed.ended, 'SIGKILL');
+      const service = await startTaskService(t, env);
+      t.match(await endedTask(service, 1), {
+        state: 'succeeded',
+        attempt: 2,
+        result: { created: 1, skipped: 0 },
+      });
+    });
+    await Promise.all(rounds);
+  },
+);

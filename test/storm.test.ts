@@ -2,12 +2,20 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { Test } from 'tap';
 import type { User } from '../src/users/users.schemas.ts';
 import { emptyDatabase, onEachDatabase } from './support/databases.ts';
-import { fetch as checkedFetch } from './support/fetch.ts';
-import { Follower } from './support/follow.ts';
-import { type Change, fold } from './support/log.ts';
+import { fetch as checkedFetch, readAll } from './support/fetch.ts';
+import { type Follower, followThrough } from './support/follow.ts';
+import type { Change } from './support/log.ts';
 import { freePort } from './support/postgres.ts';
 import { startReceiver } from './support/receiver.ts';
 import { type Service, startService } from './support/service.ts';
+import {
+  followerSawAll,
+  logRebuildsTable,
+  type Taken,
+  take,
+  versionsInLine,
+  webhookTookAll,
+} from './torture/log-invariants.ts';
 
 /** How often a service is killed: `.ci/run` does it 50 times. The stream is cut twice as often. */
 const KILLS = Number(process.env.STORM_KILLS ?? 8);
@@ -66,34 +74,6 @@ async function writer(storm: Storm, name: string): Promise<void> {
   }
 }
 
-/** Follows the log from its start and knows nothing but its last event; gives all that it has seen. */
-async function follow(storm: Storm, cut: { now: () => void }, isDone: (lastEventId: string) => boolean) {
-  const seen: Change[] = [];
-  let lastEventId = '0';
-  for (let at = 0; !isDone(lastEventId); at++) {
-    const base = storm.bases[at % storm.bases.length] ?? '';
-    const follower = new Follower(base, '/changes', { 'last-event-id': lastEventId });
-    cut.now = () => follower.cut();
-    const look = setInterval(() => isDone(follower.lastEventId) && follower.cut(), 50);
-    await follower.ended;
-    clearInterval(look);
-    seen.push(...follower.changes);
-    if (follower.lastEventId !== '') lastEventId = follower.lastEventId;
-    else await wait(20);
-  }
-  return seen;
-}
-
-async function readAll<T>(base: string, path: string): Promise<T[]> {
-  const all: T[] = [];
-  for (let url: string | undefined = path; url !== undefined; ) {
-    const page: Response = await checkedFetch(`${base}${url}`);
-    all.push(...((await page.json()) as T[]));
-    url = /<(.+)>/.exec(page.headers.get('link') ?? '')?.[1];
-  }
-  return all;
-}
-
 async function start(
   t: Test,
   databaseUrl: string,
@@ -127,13 +107,10 @@ onEachDatabase(
       undone: [],
       held: 0,
     };
-    const taken = new Map<number, Set<string>>();
-    const order = new Map<number, number[]>();
+    const taken: Taken = { ids: new Map(), order: new Map() };
     const receiver = await startReceiver(t, ({ id, body: { data } }, response) => {
       response.writeHead(204).end();
-      const { position, userId } = data;
-      if (!taken.has(position)) order.set(userId, [...(order.get(userId) ?? []), position]);
-      taken.set(position, (taken.get(position) ?? new Set()).add(id));
+      take(taken, id, data);
     });
     await checkedFetch(`${storm.bases[0]}/webhooks`, {
       method: 'POST',
@@ -141,10 +118,13 @@ onEachDatabase(
       body: JSON.stringify({ url: receiver.url }),
     });
     let head = Number.POSITIVE_INFINITY;
-    const cut = { now: () => {} };
+    let following: Follower | undefined;
     let cuts = 0;
     const writers = Array.from({ length: WRITERS }, (_, at) => writer(storm, `w${at}`));
-    const following = follow(storm, cut, (lastEventId) => Number(lastEventId) >= head);
+    const isDone = (lastEventId: string) => Number(lastEventId) >= head;
+    const follows = followThrough(storm.bases, isDone, (follower) => {
+      following = follower;
+    });
 
     for (let kill = 0; kill < KILLS; kill++) {
       const at = kill % services.length;
@@ -154,7 +134,7 @@ onEachDatabase(
       // Killed at another moment each time, and the stream cut twice before.
       for (let half = 1; half <= 2; half++) {
         await service.said(/"status":20[14]/, half * (1 + ((kill * 7) % 20)));
-        cut.now();
+        following?.cut();
         cuts++;
       }
       await service.end('SIGKILL');
@@ -167,38 +147,24 @@ onEachDatabase(
     const log = await readAll<Change>(base, '/changes?limit=1000');
     const users = await readAll<User>(base, '/users?limit=1000');
     head = log.at(-1)?.position ?? 0;
-    const seen = await following;
+    const seen = await follows;
 
     t.ok(cuts >= 2 * KILLS);
     t.ok(storm.undone.length > KILLS);
     t.ok(storm.held > 0, `${storm.held} transactions were held open while others committed`);
     t.ok(log.length > 10 * KILLS, `${log.length} changes`);
-    t.strictSame(
-      seen.map(({ position }) => position),
-      log.map(({ position }) => position),
-      'the follower saw each once, in order',
-    );
-    t.strictSame(seen, log);
-    t.strictSame(fold(log), users, 'the log from its start gives the table');
+    t.strictSame(followerSawAll(seen, log), [], 'the follower saw each once, in order');
+    t.strictSame(logRebuildsTable(log, users), [], 'the log from its start gives the table');
 
-    await receiver.until(() => log.every(({ position }) => taken.has(position)));
-    t.equal(taken.size, log.length, 'the webhook took each');
+    await receiver.until(() => log.every(({ position }) => taken.ids.has(position)));
     t.strictSame(
-      [...taken].filter(([, ids]) => ids.size !== 1),
+      webhookTookAll(taken, log),
       [],
-      'under one id, however often it was sent',
+      'the webhook took each, under one id, those of a user in order',
     );
-    const inOrder = [...order.values()].every((positions) =>
-      positions.every((one, at) => at === 0 || one > (positions[at - 1] ?? 0)),
-    );
-    t.ok(inOrder, 'the changes of each user in order');
+    t.strictSame(versionsInLine(log), [], 'of each user one version after the other');
+    const versions = new Map(log.map(({ userId, version }) => [userId, version]));
 
-    const versions = new Map<number, number>();
-    for (const { userId, version } of log) {
-      if (version !== (versions.get(userId) ?? 0) + 1)
-        t.fail(`user ${userId}: version ${version} out of line`);
-      versions.set(userId, version);
-    }
     const emails = new Set(log.flatMap(({ user }) => (user === null ? [] : [user.email])));
     t.strictSame(
       storm.undone.filter((email) => emails.has(email)),

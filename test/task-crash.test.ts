@@ -1,8 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { emptyDatabase, onEachDatabase, temporaryFolder } from './support/databases.ts';
+import { emptyDatabase, onEachDatabase } from './support/databases.ts';
 import { fetch } from './support/fetch.ts';
+import { temporaryFolder } from './support/owner.ts';
 import type { Service } from './support/service.ts';
 import { endedTask, postTask, startTaskService, type Task } from './support/task-client.ts';
 

@@ -2,7 +2,8 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { TaskKind } from '../src/tasks/kinds.ts';
-import { onEachDatabase, temporaryFolder } from './support/databases.ts';
+import { onEachDatabase } from './support/databases.ts';
+import { temporaryFolder } from './support/owner.ts';
 import { settled, startTasks } from './support/tasks.ts';
 
 onEachDatabase('the kind in docs/tasks.md works as it stands there', async (t, dialect) => {

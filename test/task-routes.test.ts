@@ -213,3 +213,10 @@ onEachDatabase(
     t.ok(performance.now() - began < 5000);
   },
 );
+
+onEachDatabase('a wait that loses the database is answered 503, as documented', async (t, dialect) => {
+  const { app, request } = await startTasks(t, dialect, [endless()], { logLevel: 'silent' });
+  await request('POST', '/tasks', { json: { kind: 'endless' } });
+  app.tasks.watch.glance = () => Promise.reject(Object.assign(new Error('gone'), { code: 'ECONNRESET' }));
+  t.equal((await request('GET', '/tasks/1', { headers: { prefer: 'wait=10' } })).status, 503);
+});

@@ -2,7 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import t from 'tap';
-import { emptyDatabase, temporaryFolder } from './support/databases.ts';
+import { emptyDatabase } from './support/databases.ts';
+import { temporaryFolder } from './support/owner.ts';
 import { endedTask, postTask, startTaskService } from './support/task-client.ts';
 
 t.test('a runner that was stopped for 30 s writes nothing for a task that another has taken', async (t) => {

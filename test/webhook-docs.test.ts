@@ -2,7 +2,8 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { startApp } from './support/app.ts';
-import { onEachDatabase, temporaryFolder } from './support/databases.ts';
+import { onEachDatabase } from './support/databases.ts';
+import { temporaryFolder } from './support/owner.ts';
 import { LOCAL, startReceiver } from './support/receiver.ts';
 import { addUser, makeWebhook } from './support/webhooks.ts';
 

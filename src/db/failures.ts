@@ -39,4 +39,4 @@ const AWAY = /^(08...|53...|57P0.|57014|E[A-Z]+|SQLITE_(FULL|BUSY|IOERR|CANTOPEN
 
 /** The pool and the client of `pg` give no codes. */
 const AWAY_MESSAGE =
-  /timeout exceeded when trying to connect|Connection terminated|Query read timeout|Client was closed/;
+  /timeout exceeded when trying to connect|Connection terminated|Query read timeout|Client (was closed|has encountered a connection error)/;

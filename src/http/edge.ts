@@ -112,7 +112,14 @@ export function answerBrokenRequest(error: Error & { code?: string }, socket: So
     ...Object.entries(SECURITY_HEADERS).map(([name, value]) => `${name}: ${value}`),
   ];
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+  setTimeout(() => socket.destroy(), LINGER_MS).unref();
 }
+
+/**
+ * A client has so long to read why, and to close; closed at once, what it still sends would cost it the answer. One that
+ * never closes would keep its connection for ever.
+ */
+const LINGER_MS = 1000;
 
 /** RFC 9110 §10.1.1: nothing but `100-continue` can be expected. Node answers before Fastify sees the request. */
 function answerUnknownExpectation(request: IncomingMessage, response: ServerResponse): void {

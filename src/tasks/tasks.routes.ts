@@ -134,10 +134,11 @@ const tasks: FastifyPluginAsyncTypebox = async (app) => {
       }
       const seconds = readWait(request);
       if (seconds === undefined) return task as never;
-      reply.header('preference-applied', `wait=${seconds}`);
       // Nothing is sent meanwhile, and the connection is not given up for that.
       request.raw.socket?.setTimeout?.((seconds + 60) * 1000);
-      return (await waitForEnd(app.tasks, task, seconds * 1000, app.whileOpen(reply))) as never;
+      const waited = await waitForEnd(app.tasks, task, seconds * 1000, app.whileOpen(reply));
+      reply.header('preference-applied', `wait=${seconds}`);
+      return waited as never;
     },
   );
 

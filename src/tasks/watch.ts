@@ -12,6 +12,8 @@ const LOOK_MS = 1000;
 const LEAST_MS = 20;
 /** Children are counted at any change, and on SQLite all else waits meanwhile: then nobody counts for so many times as long. */
 const REST_FACTOR = 10;
+/** But no longer: a count that hung on a dead connection for 20 s would else hold up all who wait for 200. */
+const LONGEST_REST_MS = 1000;
 
 /**
  * For those who wait for tasks: requests, event streams, a task that waits for its children. All are woken at once, and
@@ -78,7 +80,8 @@ export class Watch {
     try {
       return await tallyChildren(reader, parentIds);
     } finally {
-      setTimeout(rest.resolve, REST_FACTOR * (performance.now() - began)).unref();
+      const restMs = Math.min(REST_FACTOR * (performance.now() - began), LONGEST_REST_MS);
+      setTimeout(rest.resolve, restMs).unref();
     }
   }
 

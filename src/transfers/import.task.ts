@@ -32,6 +32,8 @@ export interface Counts {
 interface Checkpoint {
   place: Place;
   counts: Counts;
+  /** Nothing of the file is needed any more, nor perhaps there. */
+  isRead?: true;
 }
 
 /** Rows in one transaction. On SQLite every other write waits for it. */
@@ -52,7 +54,9 @@ export function importOf(formats: Record<string, (value: string) => boolean>): T
     maxAttempts: 20, // an hour of a database that comes and goes
     async run(context) {
       const source = await openSource(context.tasks.reader, context.id);
-      const counts = await importRows(context, source, check);
+      const kept = context.checkpoint as Checkpoint | undefined;
+      if (kept?.isRead) report(context, source, source.bytes, kept.counts);
+      const counts = kept?.isRead ? kept.counts : await importRows(context, source, check);
       await removeAllBlocks(context.write, source.id);
       return counts;
     },
@@ -87,6 +91,7 @@ async function importRows(
     if (applied.conflict !== undefined) throw conflictAt(applied.conflict.row.line, counts);
   }
   report(context, source, source.bytes, counts);
+  await context.save(async () => ({ place, counts, isRead: true }) satisfies Checkpoint);
   return counts;
 }
 

@@ -1,10 +1,9 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { openMigratedDatabase } from '../../src/db/database.ts';
 import type { DialectName } from '../../src/db/url.ts';
 import { entities } from '../../src/entities.ts';
+import { temporaryFolder } from './owner.ts';
 import { type PostgresServer, startPostgres } from './postgres.ts';
 
 const TEMPLATE = 'muster_template';
@@ -40,12 +39,6 @@ async function createPostgresDatabase(options = ''): Promise<string> {
   const name = `test_${++created}`;
   await server.query(`create database ${name} ${options}`);
   return server.url(name);
-}
-
-export async function temporaryFolder(test: Test): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'muster-test-'));
-  test.teardown(() => rm(folder, { recursive: true, force: true }));
-  return folder;
 }
 
 /** Runs a test once on each database, each time with the name of the database in front of its own. */

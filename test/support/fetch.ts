@@ -21,3 +21,15 @@ export async function fetch(input: string | URL | Request, init?: RequestInit): 
   });
   return response;
 }
+
+/** A whole list, page by page. */
+export async function readAll<T>(base: string, path: string): Promise<T[]> {
+  const all: T[] = [];
+  for (let url: string | undefined = path; url !== undefined; ) {
+    const page: Response = await fetch(`${base}${url}`);
+    if (!page.ok) throw new Error(`GET ${url}: ${page.status}`);
+    all.push(...((await page.json()) as T[]));
+    url = /<(.+)>/.exec(page.headers.get('link') ?? '')?.[1];
+  }
+  return all;
+}

@@ -1,4 +1,5 @@
 import { type ClientRequest, get, type IncomingMessage } from 'node:http';
+import { setTimeout as wait } from 'node:timers/promises';
 import type { Change } from './log.ts';
 
 export interface StreamEvent {
@@ -81,4 +82,30 @@ export class Follower {
     }
     for (const resolve of this.#waiting.splice(0)) resolve();
   }
+}
+
+/**
+ * Follows the log from its start, at whatever service answers, and knows nothing but its last event: through streams that
+ * break off, until `isDone`. Gives all that it has seen. Each new connection is told to `connected`, who may cut it.
+ */
+export async function followThrough(
+  bases: readonly string[],
+  isDone: (lastEventId: string) => boolean,
+  connected: (follower: Follower) => void = () => {},
+): Promise<Change[]> {
+  const seen: Change[] = [];
+  let lastEventId = '0';
+  for (let at = 0; !isDone(lastEventId); at++) {
+    const follower = new Follower(bases[at % bases.length] ?? '', '/changes', {
+      'last-event-id': lastEventId,
+    });
+    connected(follower);
+    const look = setInterval(() => isDone(follower.lastEventId || lastEventId) && follower.cut(), 50);
+    await follower.ended;
+    clearInterval(look);
+    seen.push(...follower.changes);
+    if (follower.lastEventId !== '') lastEventId = follower.lastEventId;
+    else await wait(20);
+  }
+  return seen;
 }

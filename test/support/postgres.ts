@@ -3,6 +3,7 @@ import { chmod, chown, cp, mkdtemp, readFile, rename, rm, stat, symlink, writeFi
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, relative } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import pg from 'pg';
 
@@ -17,8 +18,11 @@ export interface PostgresServer {
   url(database: string): string;
   /** Runs one statement in the maintenance database and gives its rows. */
   query<Row extends pg.QueryResultRow>(sql: string): Promise<Row[]>;
-  /** Stops it at once, as a crash would, and starts it again on the same port and data. */
-  restart(): Promise<void>;
+  /**
+   * Stops it at once, as a crash would, and starts it again on the same port and data, `downMs` later. With `SIGKILL` its
+   * backends outlive the postmaster for a moment.
+   */
+  restart(signal?: 'SIGQUIT' | 'SIGKILL', downMs?: number): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -72,7 +76,7 @@ export async function startPostgres({
     return started;
   };
   const end = async (signal: NodeJS.Signals) => {
-    if (server.exitCode !== null) return;
+    if (server.exitCode !== null || server.signalCode !== null) return;
     const ended = new Promise((resolve) => server.once('exit', resolve));
     server.kill(signal);
     await ended;
@@ -91,10 +95,11 @@ export async function startPostgres({
         await client.end();
       }
     },
-    async restart() {
+    async restart(signal = 'SIGQUIT', downMs = 0) {
       // SIGQUIT: without a word ("immediate shutdown"); what was committed is recovered from the log.
-      await end('SIGQUIT');
-      server = await start();
+      await end(signal);
+      await wait(downMs);
+      server = await startAgain(start);
     },
     async stop() {
       // SIGINT: disconnect the clients and stop ("fast shutdown").
@@ -102,6 +107,18 @@ export async function startPostgres({
       await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** While backends of a killed postmaster are left, the next one refuses to start. */
+async function startAgain<T>(start: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await start();
+    } catch (error) {
+      if (attempt === 50) throw error;
+      await wait(200);
+    }
+  }
 }
 
 async function untilReady(server: ChildProcess): Promise<void> {

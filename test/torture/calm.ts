@@ -1,0 +1,64 @@
+import { setTimeout as wait } from 'node:timers/promises';
+
+/** What a service says of itself when it has nothing to do. */
+export interface Vitals {
+  /** What the heap holds and what hangs on it: pages that V8 keeps for the next storm say nothing of a leak. */
+  heldBytes: number;
+  residentBytes: number;
+  openFiles: number;
+  loopDelayMs: number;
+  streams: number;
+  writesWaiting: number;
+  connectionsWaiting: number;
+}
+
+/** More than at first: what is garbage and not yet collected, the connections of a pool and of a bell. */
+const MORE_HELD_BYTES = 64 * 2 ** 20;
+const MORE_FILES = 12;
+/** Whatever has happened. */
+const MOST_RESIDENT_BYTES = 512 * 2 ** 20;
+const LOOP_DELAY_MS = 100;
+/** So long it may take: clients that are silent are cut after 15 seconds, idle connections after 10. */
+const WITHIN_MS = 40_000;
+
+export async function readVitals(base: string): Promise<Vitals> {
+  const response = await fetch(`${base}/metrics`, { headers: { connection: 'close' } });
+  const text = await response.text();
+  const read = (name: string) => Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1] ?? Number.NaN);
+  return {
+    heldBytes: read('nodejs_heap_size_used_bytes') + read('nodejs_external_memory_bytes'),
+    residentBytes: read('process_resident_memory_bytes'),
+    openFiles: read('process_open_fds'),
+    loopDelayMs: read('muster_event_loop_delay_seconds') * 1000,
+    streams: read('muster_streams_open'),
+    writesWaiting: read('muster_write_queue_length'),
+    connectionsWaiting: read('muster_database_connections_waiting') || 0, // SQLite has none
+  };
+}
+
+/** What is not as it was, when it does not come back in time; nothing when it does. */
+export async function backToNormal(base: string, before: Vitals, withinMs = WITHIN_MS): Promise<string[]> {
+  const until = performance.now() + withinMs;
+  for (;;) {
+    const now = await readVitals(base).catch((error) => `there are no metrics: ${error}`);
+    const broken = typeof now === 'string' ? [now] : compare(before, now);
+    if (broken.length === 0) return [];
+    if (performance.now() > until) return broken.map((one) => `${base}, ${withinMs} ms later: ${one}`);
+    await wait(1100); // they are read once a second
+  }
+}
+
+function compare(before: Vitals, now: Vitals): string[] {
+  const most: Vitals = {
+    heldBytes: before.heldBytes + MORE_HELD_BYTES,
+    residentBytes: MOST_RESIDENT_BYTES,
+    openFiles: before.openFiles + MORE_FILES,
+    loopDelayMs: LOOP_DELAY_MS,
+    streams: 0,
+    writesWaiting: 0,
+    connectionsWaiting: 0,
+  };
+  return (Object.keys(most) as (keyof Vitals)[])
+    .filter((name) => !(now[name] <= most[name]))
+    .map((name) => `${name} is ${now[name]}, was ${before[name]} before, and may be ${most[name]}`);
+}

@@ -1,0 +1,44 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import { readAll } from '../support/fetch.ts';
+import type { Client } from './client.ts';
+import type { History, Task } from './history.ts';
+
+/** A lease lasts for 15 seconds, and an import that lost its database waits for longer and longer. */
+const WITHIN_MS = 90_000;
+/** A task for so much later was to be cancelled, and nobody knew whether it was there. */
+const FAR_MS = 600_000;
+
+/** Waits until everything that was begun has ended, or has had its time: whoever is left then is found by the checker. */
+export async function settle(base: string, client: Client): Promise<void> {
+  const until = performance.now() + WITHIN_MS;
+  do {
+    const open: (Task & { runAt?: string })[] = [];
+    for (const state of ['scheduled', 'queued', 'running'])
+      open.push(...(await readAll<Task>(base, `/tasks?limit=1000&state=${state}`)));
+    const waited = open.filter(isWaitedFor);
+    if (waited.length === 0) return;
+    for (const { id, runAt } of waited)
+      if (runAt !== undefined && Date.parse(runAt) - Date.now() > FAR_MS)
+        await client.send(base, 'POST', `/tasks/${id}/cancel`);
+    await wait(200);
+  } while (performance.now() < until);
+}
+
+/** A delivery to somebody who does not take it waits for hours, as it should. */
+export function isWaitedFor({ kind }: Task): boolean {
+  return kind !== 'deliver';
+}
+
+/** All tasks; those whose result matters one by one, because a list has none. */
+export async function readTasks(base: string, client: Client, { acts, errands }: History): Promise<Task[]> {
+  const all = (await readAll<Task>(base, '/tasks?limit=1000')).filter(isWaitedFor);
+  const keys = new Set(errands.filter(({ children }) => children !== undefined).map(({ mark }) => mark));
+  const ids = new Set(acts.flatMap(({ taskId }) => taskId ?? []));
+  return Promise.all(
+    all.map(async (task) => {
+      if (!ids.has(task.id) && !keys.has(task.dedupeKey ?? '')) return task;
+      const { body } = await client.send(base, 'GET', `/tasks/${task.id}`);
+      return body as Task;
+    }),
+  );
+}
