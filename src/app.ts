@@ -27,6 +27,7 @@ import rateLimits from './operations/limits.ts';
 import metricsRoutes from './operations/metrics.routes.ts';
 import metrics from './operations/metrics.ts';
 import overload from './operations/overload.ts';
+import tracing from './operations/tracing.ts';
 import { eraseFromSchedules, eraseFromTasks } from './tasks/erase.ts';
 import { gather } from './tasks/gather.task.ts';
 import type { TaskKind } from './tasks/kinds.ts';
@@ -88,6 +89,7 @@ export async function buildApp(
 
   await app.register(problem);
   await app.register(logging);
+  await app.register(tracing, { settings: config.tracing, shutdownTimeoutMs: config.shutdownTimeoutMs });
   await app.register(headers, { corsOrigins: config.corsOrigins });
   await app.register(streams, { mostPerClient: config.maxStreamsPerClient });
   await app.register(metrics);
@@ -110,7 +112,7 @@ export async function buildApp(
   await app.register(keys, { host: config.host, jwt: config.jwt });
   await app.register(changes);
   const networks = new Networks(config.webhookAllowedNetworks);
-  const sender = new Sender({ networks, ...extra.sender });
+  const sender = new Sender({ networks, tracing: app.tracing, ...extra.sender });
   app.addHook('onClose', () => sender.close()); // after the tasks that send: the hooks run in reverse
   const scrub = (signal: AbortSignal) =>
     scrubDeleted(

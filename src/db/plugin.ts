@@ -72,7 +72,8 @@ export default plugin(
     app.decorate('probe', probe);
     app.decorate('bell', bell);
     app.decorate('writeQueue', writes);
-    app.decorate('write', (work) => writes.run(work));
+    const write: FastifyInstance['write'] = (work) => writes.run(work);
+    app.decorate('write', app.tracing === undefined ? write : app.tracing.write(write, bell));
     app.decorateRequest('em', {
       getter() {
         let em = forks.get(this);
@@ -91,7 +92,7 @@ export default plugin(
       await database.close();
     });
   },
-  { name: 'db', dependencies: ['health', 'metrics'] },
+  { name: 'db', dependencies: ['health', 'metrics', 'tracing'] },
 );
 
 /** While one transaction is with PostgreSQL, the next is made here. SQLite has one connection. */
