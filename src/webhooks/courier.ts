@@ -61,9 +61,8 @@ export class Courier {
     this.#listening = [
       bell.on(WEBHOOKS, () => this.#lookIn(0)),
       bell.on(CHANGES, () => {
-        if (!this.#hasWebhooks) return;
         this.#cause = this.#options.queue.tracing?.traceparent();
-        this.#lookIn(0);
+        if (this.#hasWebhooks) this.#lookIn(0);
       }),
     ];
     this.#looking = this.#lookNow();
