@@ -1,11 +1,13 @@
 /** By how much the rate falls while the loop is late and grows while it is not, for each 100 ms. */
-const [DOWN, UP] = [0.9, 1.05];
+const [DOWN, UP] = [0.85, 1.1];
 /** A window may last long when the loop is late; it counts for no more than so many. */
 const MOST_AT_ONCE = 3;
 /** One late window may be a pause of the collector or a single large request. */
 const LATE_WINDOWS = 2;
+/** So many requests in a late window are neither. */
+const MANY = 100;
 /** What a turn of the loop may have to do: a request that comes meanwhile waits as long, be it served or refused. */
-const MOST_WORK_MS = 50;
+const MOST_WORK_MS = 80;
 /** After so many windows in which nothing was refused, nothing is. */
 const CALM_WINDOWS = 10;
 /** Some a second are always served, or nothing would tell when it is over. */
@@ -42,6 +44,7 @@ export class Shedding {
   /** To be told of each window. One may last longer than it should, because the loop is late. */
   measured(delayMs: number, workMs: number, now = performance.now()): void {
     const windows = Math.min(MOST_AT_ONCE, (now - this.#measuredAt) / 100);
+    const isMany = this.#admitted >= MANY;
     const served = (this.#admitted / (now - this.#measuredAt)) * 1000;
     const isLate = this.#maxDelayMs > 0 && (delayMs > this.#maxDelayMs || workMs > MOST_WORK_MS);
     this.#late = isLate ? this.#late + 1 : 0;
@@ -50,7 +53,7 @@ export class Shedding {
     if (this.#rate < Infinity && !isLate && this.#calm >= CALM_WINDOWS) this.#rate = Infinity;
     if (this.#rate < Infinity) {
       this.#rate = Math.max(LEAST_RATE, this.#rate * (isLate ? DOWN : UP) ** windows);
-    } else if (this.#late >= LATE_WINDOWS) {
+    } else if (this.#late >= LATE_WINDOWS || (isLate && isMany)) {
       this.#rate = Math.max(LEAST_RATE, served * DOWN);
       [this.#calm, this.#tokens, this.#filledAt] = [0, 0, now];
     }
