@@ -27,6 +27,7 @@ import rateLimits from './operations/limits.ts';
 import metricsRoutes from './operations/metrics.routes.ts';
 import metrics from './operations/metrics.ts';
 import overload from './operations/overload.ts';
+import tracing from './operations/tracing.ts';
 import { eraseFromSchedules, eraseFromTasks } from './tasks/erase.ts';
 import { gather } from './tasks/gather.task.ts';
 import type { TaskKind } from './tasks/kinds.ts';
@@ -97,6 +98,7 @@ export async function buildApp(
 async function registerAll(app: FastifyInstance, config: Config, extra: Extra): Promise<void> {
   await app.register(problem);
   await app.register(logging);
+  await app.register(tracing, { settings: config.tracing, shutdownTimeoutMs: config.shutdownTimeoutMs });
   await app.register(headers, { corsOrigins: config.corsOrigins });
   await app.register(streams, { mostPerClient: config.maxStreamsPerClient });
   await app.register(metrics);
@@ -119,7 +121,7 @@ async function registerAll(app: FastifyInstance, config: Config, extra: Extra): 
   await app.register(keys, { host: config.host, jwt: config.jwt });
   await app.register(changes);
   const networks = new Networks(config.webhookAllowedNetworks);
-  const sender = new Sender({ networks, ...extra.sender });
+  const sender = new Sender({ networks, tracing: app.tracing, ...extra.sender });
   app.addHook('onClose', () => sender.close()); // after the tasks that send: the hooks run in reverse
   const scrub = (signal: AbortSignal) =>
     scrubDeleted(
@@ -203,7 +205,7 @@ function limits({ requestTimeoutMs, trustProxy }: Config) {
     bodyLimit: 262_144, // 16 KiB of attributes, every character of them escaped, and room to spare
     forceCloseConnections: 'idle',
     http: {
-      headersTimeout: Math.min(10_000, requestTimeoutMs),
+      headersTimeout: Math.min(5000, requestTimeoutMs),
       connectionsCheckingInterval: 1000,
       maxHeaderSize: 16_384,
       requireHostHeader: false, // `edge` checks it: Node would answer without a body

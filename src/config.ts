@@ -56,12 +56,58 @@ function isIssuer(given: string): boolean {
   return isSafe && search === '' && hash === '';
 }
 
+/** Traces are made as soon as it is said where they go. What else is standard (headers, name, …) its library reads. */
+function tracingOf(env: Env): { sampler: string; ratio: number } | undefined {
+  const read = <T>(name: keyof typeof OTEL_SETTINGS, setting: Setting<T>) => readSetting(env, name, setting);
+  const urls = [
+    read('OTEL_EXPORTER_OTLP_ENDPOINT', OTEL_SETTINGS.OTEL_EXPORTER_OTLP_ENDPOINT),
+    read('OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', OTEL_SETTINGS.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT),
+  ];
+  const exporter = read('OTEL_TRACES_EXPORTER', OTEL_SETTINGS.OTEL_TRACES_EXPORTER);
+  const isDisabled = read('OTEL_SDK_DISABLED', OTEL_SETTINGS.OTEL_SDK_DISABLED) === 'true';
+  const isAsked = urls.some((url) => url !== 'none') || env.OTEL_TRACES_EXPORTER === 'otlp';
+  if (!isAsked || isDisabled || exporter === 'none') return undefined;
+  read('OTEL_EXPORTER_OTLP_PROTOCOL', OTEL_SETTINGS.OTEL_EXPORTER_OTLP_PROTOCOL);
+  read('OTEL_EXPORTER_OTLP_TRACES_PROTOCOL', OTEL_SETTINGS.OTEL_EXPORTER_OTLP_TRACES_PROTOCOL);
+  return {
+    sampler: read('OTEL_TRACES_SAMPLER', OTEL_SETTINGS.OTEL_TRACES_SAMPLER),
+    ratio: read('OTEL_TRACES_SAMPLER_ARG', OTEL_SETTINGS.OTEL_TRACES_SAMPLER_ARG),
+  };
+}
+
 function jwtOf(issuer: string, audience: string): { issuer: string; audience: string } | undefined {
   if ((issuer === 'none') !== (audience === 'none')) {
     throw new StartError('JWT_ISSUER and JWT_AUDIENCE go together: set both, or none');
   }
   return issuer === 'none' ? undefined : { issuer, audience };
 }
+
+function isHttpUrl(given: string): boolean {
+  return given === 'none' || /^https?:$/.test(URL.parse(given)?.protocol ?? '');
+}
+
+/** The standard ones of OpenTelemetry that Muster itself has to know. */
+export const OTEL_SETTINGS = {
+  OTEL_EXPORTER_OTLP_ENDPOINT: text('none', isHttpUrl, 'the http(s) URL of a collector'),
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: text('none', isHttpUrl, 'the http(s) URL that takes traces'),
+  OTEL_EXPORTER_OTLP_PROTOCOL: oneOf('http/protobuf', ['http/protobuf']),
+  OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: oneOf('http/protobuf', ['http/protobuf']),
+  OTEL_TRACES_EXPORTER: oneOf('otlp', ['otlp', 'none']),
+  OTEL_SDK_DISABLED: oneOf('false', ['false', 'true']),
+  OTEL_TRACES_SAMPLER: oneOf('parentbased_always_on', [
+    'always_on',
+    'always_off',
+    'traceidratio',
+    'parentbased_always_on',
+    'parentbased_always_off',
+    'parentbased_traceidratio',
+  ]),
+  OTEL_TRACES_SAMPLER_ARG: {
+    default: 1,
+    read: (given) => (/^\d(\.\d+)?$/.test(given) && +given <= 1 ? +given : undefined),
+    allowed: 'a number from 0 to 1: the part of the traces that a ratio sampler keeps',
+  } as Setting<number>,
+};
 
 /** Every setting of Muster, by the variable it is read from. */
 export const SETTINGS = {
@@ -126,6 +172,12 @@ export const SETTINGS = {
     600_000,
     ': milliseconds in which what runs may end after a signal',
   ),
+  SHUTDOWN_DRAIN_MS: wholeNumber(
+    0,
+    0,
+    600_000,
+    ': milliseconds after a signal in which all is served, but /health/ready says 503',
+  ),
   TASK_CONCURRENCY: wholeNumber(10, 1, 10_000, ': background tasks at once per process'),
   TASK_RETENTION_DAYS: wholeNumber(30, 1, 36_500, ': days for which finished tasks are kept'),
   CHANGE_RETENTION_DAYS: wholeNumber(
@@ -180,6 +232,8 @@ export function loadConfig(env: Env = process.env) {
     idempotencyRetentionDays: read('IDEMPOTENCY_RETENTION_DAYS', SETTINGS.IDEMPOTENCY_RETENTION_DAYS),
     webhookAllowedNetworks: read('WEBHOOK_ALLOWED_NETWORKS', SETTINGS.WEBHOOK_ALLOWED_NETWORKS),
     shutdownTimeoutMs: read('SHUTDOWN_TIMEOUT_MS', SETTINGS.SHUTDOWN_TIMEOUT_MS),
+    shutdownDrainMs: read('SHUTDOWN_DRAIN_MS', SETTINGS.SHUTDOWN_DRAIN_MS),
+    tracing: tracingOf(env),
   };
 }
 
@@ -206,6 +260,8 @@ export function loadClientConfig(env: Env = process.env) {
 /** What is given may be a secret. */
 const SHOWN: Record<string, (given: string) => string> = {
   DATABASE_URL: redactUrl,
+  OTEL_EXPORTER_OTLP_ENDPOINT: redactUrl,
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: redactUrl,
   MUSTER_URL: redactUrl,
   MUSTER_KEY: () => '***',
 };

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import t from 'tap';
-import { SETTINGS } from '../src/config.ts';
+import { OTEL_SETTINGS, SETTINGS } from '../src/config.ts';
 import { emptyDatabase } from './support/databases.ts';
 import { startService } from './support/service.ts';
 import { faults } from './torture/faults.ts';
@@ -38,7 +38,7 @@ t.test('the tour in the README does what it says', async (t) => {
 });
 
 t.test('the README lists every setting with its default', async (t) => {
-  for (const [name, setting] of Object.entries(SETTINGS)) {
+  for (const [name, setting] of Object.entries({ ...SETTINGS, ...OTEL_SETTINGS })) {
     t.ok(readme.includes(`| \`${name}\` | \`${setting.default}\` |`), name);
   }
 });

@@ -74,12 +74,12 @@ export default plugin(
     app.decorate('probe', probe);
     app.decorate('bell', bell);
     app.decorate('writeQueue', writes);
-    app.decorate('write', (work) =>
+    const write: FastifyInstance['write'] = (work) =>
       writes.run(work).catch((error) => {
         if (isDamage(error)) damaged();
         throw error;
-      }),
-    );
+      });
+    app.decorate('write', app.tracing === undefined ? write : app.tracing.write(write, bell));
     app.decorateRequest('em', {
       getter() {
         let em = forks.get(this);
@@ -98,7 +98,7 @@ export default plugin(
       await database.close();
     });
   },
-  { name: 'db', dependencies: ['health', 'metrics'] },
+  { name: 'db', dependencies: ['health', 'metrics', 'tracing'] },
 );
 
 /** While one transaction is with PostgreSQL, the next is made here. SQLite has one connection. */

@@ -22,17 +22,19 @@ export async function insertChildren(
   em: EntityManager,
   parentId: number,
   children: readonly NewChild[],
+  traceparent?: string,
 ): Promise<void> {
   const dialect = dialectOf(em);
   const columns = { kind: 'text', input: 'json', max_attempts: 'int', place: 'int', state: 'text' } as const;
   await execute(
     em,
-    `insert into tasks (kind, state, run_at, priority, input, attempt, max_attempts, losses, parent_id, place, actor, created_at)
+    `insert into tasks (kind, state, run_at, priority, input, attempt, max_attempts, losses, parent_id, place, actor,
+       traceparent, created_at)
      select kind, state, case when state = 'queued' then ${now(dialect)} end,
        (select priority from tasks where id = ?), input, 0, max_attempts, 0, ?, place,
-       (select actor from tasks where id = ?), ${now(dialect)}
+       (select actor from tasks where id = ?), cast(? as text), ${now(dialect)}
      from ${given(dialect, columns)} order by place`,
-    [parentId, parentId, parentId, JSON.stringify(children)],
+    [parentId, parentId, parentId, traceparent ?? null, JSON.stringify(children)],
   );
 }
 

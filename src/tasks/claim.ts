@@ -13,6 +13,8 @@ export interface Claimed {
   max_attempts: number;
   losses: number;
   actor: string | null;
+  /** The span of whoever has enqueued it, by the words of W3C Trace Context. */
+  traceparent: string | null;
 }
 
 /** What a runner can take: `free` in all, of each kind at most so many, and of those that take no slot `waiting`. */
@@ -65,7 +67,7 @@ export async function claim(
        lease_until = ${fromNow(dialect, leaseMs)}
      where id in (${parts.join(' union all ')})
      returning id, kind, cast(input as text) as input, cast(checkpoint as text) as checkpoint, attempt, max_attempts,
-       losses, actor, priority`,
+       losses, actor, traceparent, priority`,
     [runner, ...values],
   );
   return claimed.sort((a, b) => b.priority - a.priority || a.id - b.id);

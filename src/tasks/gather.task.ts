@@ -123,7 +123,7 @@ async function beget({
     }));
     begotten += children.length;
     await save(async (tx) => {
-      await insertChildren(tx.em, id, children);
+      await insertChildren(tx.em, id, children, tasks.tracing?.traceparent());
       tx.ring(QUEUED);
       return { begotten };
     });

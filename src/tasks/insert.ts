@@ -13,6 +13,8 @@ export interface NewTask {
   priority?: number;
   dedupeKey?: string;
   actor?: string | null;
+  /** The span of whoever asks for it. */
+  traceparent?: string | undefined;
 }
 
 /** Inserts a task, or finds the unfinished one with its `dedupeKey`. All of one turn share a statement. */
@@ -69,6 +71,7 @@ async function insertRows(em: EntityManager, tasks: readonly NewTask[]): Promise
     max_attempts: task.maxAttempts,
     dedupe_key: task.dedupeKey,
     actor: task.actor,
+    traceparent: task.traceparent,
   }));
   const columns = {
     n: 'int',
@@ -79,13 +82,15 @@ async function insertRows(em: EntityManager, tasks: readonly NewTask[]): Promise
     max_attempts: 'int',
     dedupe_key: 'text',
     actor: 'text',
+    traceparent: 'text',
   } as const;
   const runAt = atMs(dialect, 'given.run_at');
   const inserted = await execute<TaskRow>(
     em,
-    `insert into tasks (kind, state, priority, run_at, input, attempt, max_attempts, losses, dedupe_key, actor, created_at)
+    `insert into tasks (kind, state, priority, run_at, input, attempt, max_attempts, losses, dedupe_key, actor,
+       traceparent, created_at)
      select kind, case when ${runAt} > ${now(dialect)} then 'scheduled' else 'queued' end, priority,
-       coalesce(${runAt}, ${now(dialect)}), input, 0, max_attempts, 0, dedupe_key, actor, ${now(dialect)}
+       coalesce(${runAt}, ${now(dialect)}), input, 0, max_attempts, 0, dedupe_key, actor, traceparent, ${now(dialect)}
      from ${given(dialect, columns)} where true order by n
      on conflict (kind, dedupe_key) where finished_at is null and dedupe_key is not null do nothing
      returning ${LISTED_COLUMNS}`,

@@ -31,7 +31,7 @@ interface Options {
 /** The background runs from the moment the service is ready until it closes. */
 export default plugin(
   async (app: FastifyInstance, { kinds, schedules, formats, ...options }: Options) => {
-    const { bell, reader, log } = app;
+    const { bell, reader, log, tracing } = app;
     const write = app.write;
     const watch = new Watch(reader, bell);
     // A kind's own input is looked at as it stands; what it refers to is the union of all kinds.
@@ -45,7 +45,7 @@ export default plugin(
           : new Invalid('invalid-body', 'The body breaks the rules listed in errors.', faults);
       };
     };
-    const queue = new TaskQueue(kinds, compile, { reader, watch });
+    const queue = new TaskQueue(kinds, compile, { reader, watch, tracing });
     const attempts = new AttemptCounts();
     const ended = (kind: string, state: string) => attempts.count(kind, state);
     const runner = new TaskRunner({ ...options, queue, write, bell, log, ended });
@@ -74,7 +74,7 @@ export default plugin(
       watch.stop();
     });
   },
-  { name: 'tasks', dependencies: ['db', 'health', 'metrics'] },
+  { name: 'tasks', dependencies: ['db', 'health', 'metrics', 'tracing'] },
 );
 
 /** It looks every second; when the database is slow, the write that comes first may take so long. */

@@ -1,3 +1,4 @@
+import type { FastifyInstance } from 'fastify';
 import type { Reader } from '../db/reader.ts';
 import type { Tx } from '../db/tx.ts';
 import { Invalid } from '../errors.ts';
@@ -18,6 +19,8 @@ export interface EnqueueOptions {
   dedupeKey?: string;
   /** Who asks for it. */
   actor?: string | null;
+  /** The span that it continues: while traces are made, the one in which it is asked for. */
+  traceparent?: string | undefined;
 }
 
 type Check = (input: unknown) => Invalid | undefined;
@@ -27,15 +30,17 @@ export class TaskQueue {
   readonly #kinds: ReadonlyMap<string, { kind: TaskKind; check: Check }>;
   readonly reader: Reader;
   readonly watch: Watch;
+  readonly tracing: FastifyInstance['tracing'];
 
   constructor(
     kinds: readonly TaskKind[],
     compile: (kind: TaskKind) => Check,
-    { reader, watch }: { reader: Reader; watch: Watch },
+    { reader, watch, tracing }: Pick<TaskQueue, 'reader' | 'watch' | 'tracing'>,
   ) {
     this.#kinds = new Map(kinds.map((kind) => [kind.kind, { kind, check: compile(kind) }]));
     this.reader = reader;
     this.watch = watch;
+    this.tracing = tracing;
   }
 
   get kinds(): TaskKind[] {
@@ -56,6 +61,7 @@ export class TaskQueue {
     this.check(found.kind, input);
     const task = await insertTask(tx, {
       maxAttempts: found.maxAttempts,
+      traceparent: this.tracing?.traceparent(),
       ...options,
       kind: found.kind,
       input,

@@ -123,7 +123,11 @@ export class Run {
     try {
       if (claimed.checkpoint !== null) this.checkpoint = JSON.parse(claimed.checkpoint);
       this.#around.reached('started');
-      const result = await kind.run(new Context(this, this.#around.queue));
+      const context = new Context(this, this.#around.queue);
+      const { tracing } = this.#around.queue;
+      const result = await (tracing === undefined
+        ? kind.run(context)
+        : tracing.task(claimed, () => kind.run(context)));
       this.#around.reached('finished');
       return this.#outcome({ state: 'succeeded', result: resultJson(result, kind.waits) });
     } catch (error) {

@@ -86,6 +86,8 @@ const TaskSchema = defineEntity({
     place: p.integer().nullable(),
     /** Who asked for it; null when nobody had to say, and when the service itself did. */
     actor: p.text().nullable(),
+    /** The span in which it was asked for, while traces are made. */
+    traceparent: p.text().nullable(),
     createdAt: p.datetime(3),
     startedAt: p.datetime(3).nullable(),
     finishedAt: p.datetime(3).nullable(),

@@ -45,6 +45,8 @@ export class Courier {
   #looking: Promise<void> | undefined;
   /** While there is none that is enabled, changes are nothing to look for. */
   #hasWebhooks = true;
+  /** The span of the last change that it was told of: what it enqueues continues that one. */
+  #cause: string | undefined;
   #open = false;
 
   constructor(options: Options) {
@@ -59,6 +61,7 @@ export class Courier {
     this.#listening = [
       bell.on(WEBHOOKS, () => this.#lookIn(0)),
       bell.on(CHANGES, () => {
+        this.#cause = this.#options.queue.tracing?.traceparent();
         if (this.#hasWebhooks) this.#lookIn(0);
       }),
     ];
@@ -113,12 +116,14 @@ export class Courier {
     const idle = behind.filter(({ state }) => state === null);
     const held = behind.filter(({ state, fresh }) => state === 'scheduled' && Boolean(fresh));
     if (idle.length + held.length > 0) {
+      const traceparent = this.#cause;
       await write(async (tx) => {
         for (const { id } of held) await hastenByKey(tx, DELIVER, String(id));
         for (const { id } of idle)
-          await queue.enqueue(tx, DELIVER, { webhookId: id }, { dedupeKey: String(id) });
+          await queue.enqueue(tx, DELIVER, { webhookId: id }, { dedupeKey: String(id), traceparent });
       });
     }
+    if (behind.length === 0) this.#cause = undefined;
     if (behind.some(({ state }) => state !== 'scheduled')) return AGAIN_MS;
     return this.#hasWebhooks ? LONGEST_PAUSE_MS : undefined;
   }

@@ -1,5 +1,6 @@
 import { promises as dns, type LookupAddress } from 'node:dns';
 import { isIP, type LookupFunction } from 'node:net';
+import type { FastifyInstance } from 'fastify';
 import type { Agent, buildConnector, Dispatcher } from 'undici';
 import type { Message } from './message.ts';
 import type { Networks } from './networks.ts';
@@ -19,8 +20,16 @@ export interface Outcome {
   askedMs?: number | undefined;
 }
 
+interface Signed {
+  secrets: readonly string[];
+  message: Message;
+  /** Those of a trace. */
+  headers: Record<string, string>;
+}
+
 export interface SenderOptions {
   networks: Networks;
+  tracing?: FastifyInstance['tracing'];
   limitMs?: number | undefined;
   /** All addresses of a name. */
   resolve?: ((name: string) => Promise<LookupAddress[]>) | undefined;
@@ -32,20 +41,27 @@ export interface SenderOptions {
  */
 export class Sender {
   readonly #networks: Networks;
+  readonly #tracing: FastifyInstance['tracing'];
   readonly #limitMs: number;
   readonly #resolve: (name: string) => Promise<LookupAddress[]>;
   /** Names that are being looked up: the resolver has four threads, which one slow name must not have all of. */
   readonly #lookups = new Map<string, Promise<LookupAddress[]>>();
   #agent: Promise<Agent> | undefined;
 
-  constructor({ networks, limitMs = LIMIT_MS, resolve }: SenderOptions) {
+  constructor({ networks, tracing, limitMs = LIMIT_MS, resolve }: SenderOptions) {
     this.#networks = networks;
+    this.#tracing = tracing;
     this.#limitMs = limitMs;
     this.#resolve = resolve ?? ((name) => dns.lookup(name, { all: true }));
   }
 
   /** @throws the reason of `stop` when that is aborted; nothing else */
-  async send(url: string, secrets: readonly string[], message: Message, stop: AbortSignal): Promise<Outcome> {
+  send(url: string, secrets: readonly string[], message: Message, stop: AbortSignal): Promise<Outcome> {
+    const send = (headers = {}) => this.#send(url, { secrets, message, headers }, stop);
+    return this.#tracing === undefined ? send() : this.#tracing.request(url, send);
+  }
+
+  async #send(url: string, signed: Signed, stop: AbortSignal): Promise<Outcome> {
     const began = performance.now();
     const limit = AbortSignal.timeout(this.#limitMs);
     const signal = AbortSignal.any([limit, stop]);
@@ -62,7 +78,7 @@ export class Sender {
     try {
       if (signal.aborted) abort();
       // undici hears of the signal only when there is a connection, which may take as long as it likes.
-      const answer = await Promise.race([this.#request(url, secrets, message, signal), ended.promise]);
+      const answer = await Promise.race([this.#request(url, signed, signal), ended.promise]);
       const { statusCode: status, headers, body } = answer;
       await body.dump({ limit: BODY_BYTES, signal }).catch(() => {});
       if (status >= 200 && status < 300) return outcome(status, null);
@@ -80,7 +96,7 @@ export class Sender {
     await (await this.#agent)?.destroy();
   }
 
-  async #request(url: string, secrets: readonly string[], message: Message, signal: AbortSignal) {
+  async #request(url: string, { secrets, message, headers }: Signed, signal: AbortSignal) {
     this.#agent ??= this.#open();
     const [agent, { Webhook }] = await Promise.all([this.#agent, import('standardwebhooks')]);
     const { origin, pathname, search } = new URL(url);
@@ -91,6 +107,7 @@ export class Sender {
       path: `${pathname}${search}`,
       method: 'POST',
       headers: {
+        ...headers,
         'content-type': 'application/json',
         'user-agent': 'Muster',
         'webhook-id': id,
