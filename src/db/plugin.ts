@@ -52,6 +52,11 @@ export default plugin(
     const dialect = dialectOf(databaseUrl);
     const bell = new Bell(databaseUrl, app.log);
     const turn = new Turn();
+    let isDamaged = false;
+    const failed = (error: unknown) => {
+      isDamaged ||= isDamage(error);
+    };
+    app.addHook('onError', async (_request, _reply, error) => failed(error));
     const writes = new WriteQueue(
       () => orm.em.fork({ flushMode: FlushMode.COMMIT }),
       turn,
@@ -59,17 +64,11 @@ export default plugin(
       (topics) => {
         for (const topic of topics) bell.ring(topic);
       },
+      failed,
     );
     const forks = new WeakMap<object, EntityManager>();
 
-    let isDamaged = false;
-    const damaged = () => {
-      isDamaged = true;
-    };
-    app.addHook('onError', async (_request, _reply, error) => {
-      if (isDamage(error)) damaged();
-    });
-    const reader = await openReader(orm, databaseUrl, damaged);
+    const reader = await openReader(orm, databaseUrl, failed);
     const probe = openProbe(orm, databaseUrl);
     const checks = databaseChecks({ databaseUrl, probe, minFreeBytes, isDamaged: () => isDamaged });
     for (const [name, check] of Object.entries(checks)) app.health.check(name, check);
@@ -80,12 +79,7 @@ export default plugin(
     app.decorate('probe', probe);
     app.decorate('bell', bell);
     app.decorate('writeQueue', writes);
-    app.decorate('write', (work) =>
-      writes.run(work).catch((error) => {
-        if (isDamage(error)) damaged();
-        throw error;
-      }),
-    );
+    app.decorate('write', (work) => writes.run(work));
     app.decorateRequest('em', {
       getter() {
         let em = forks.get(this);
