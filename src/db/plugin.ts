@@ -48,23 +48,22 @@ export default plugin(
     const { orm } = database;
     const dialect = dialectOf(databaseUrl);
     const bell = new Bell(databaseUrl, app.log);
+    let isDamaged = false;
+    const failed = (error: unknown) => {
+      isDamaged ||= isDamage(error);
+    };
+    app.addHook('onError', async (_request, _reply, error) => failed(error));
     const writes = new WriteQueue(
       () => orm.em.fork({ flushMode: FlushMode.COMMIT }),
       dialect === 'sqlite' ? 1 : WRITERS_AT_ONCE,
       (topics) => {
         for (const topic of topics) bell.ring(topic);
       },
+      failed,
     );
     const forks = new WeakMap<object, EntityManager>();
 
-    let isDamaged = false;
-    const damaged = () => {
-      isDamaged = true;
-    };
-    app.addHook('onError', async (_request, _reply, error) => {
-      if (isDamage(error)) damaged();
-    });
-    const reader = await openReader(orm, databaseUrl, damaged);
+    const reader = await openReader(orm, databaseUrl, failed);
     const probe = openProbe(orm, databaseUrl);
     const checks = databaseChecks({ databaseUrl, probe, minFreeBytes, isDamaged: () => isDamaged });
     for (const [name, check] of Object.entries(checks)) app.health.check(name, check);
@@ -74,11 +73,7 @@ export default plugin(
     app.decorate('probe', probe);
     app.decorate('bell', bell);
     app.decorate('writeQueue', writes);
-    const write: FastifyInstance['write'] = (work) =>
-      writes.run(work).catch((error) => {
-        if (isDamage(error)) damaged();
-        throw error;
-      });
+    const write: FastifyInstance['write'] = (work) => writes.run(work);
     app.decorate('write', app.tracing === undefined ? write : app.tracing.write(write, bell));
     app.decorateRequest('em', {
       getter() {

@@ -1,6 +1,5 @@
 import type { PostgreSqlConnection } from '@mikro-orm/postgresql';
 import Database from 'better-sqlite3';
-import { isDamage } from './failures.ts';
 import type { Orm } from './orm.ts';
 import { prepareOnce } from './sqlite-engine.ts';
 import { numbered, toSqlite } from './statement.ts';
@@ -17,19 +16,21 @@ export interface Reader {
   close(): void;
 }
 
-/** `damaged` is told when SQLite finds its file to be damaged. */
-export async function openReader(orm: Orm, databaseUrl: string, damaged = () => {}): Promise<Reader> {
+type Failed = (error: unknown) => void;
+
+/** `failed` is told of each query that fails on an SQLite file. */
+export async function openReader(orm: Orm, databaseUrl: string, failed: Failed = () => {}): Promise<Reader> {
   const dialect = dialectOf(databaseUrl);
   if (dialect === 'postgresql') return readPostgresql(orm);
   const path = sqlitePath(databaseUrl);
-  return path === ':memory:' ? readMemory(orm) : readSqlite(path, damaged);
+  return path === ':memory:' ? readMemory(orm) : readSqlite(path, failed);
 }
 
 /**
  * A second connection to the file, for reading only. In WAL mode it neither waits for the writing one, which has a
  * thread of its own, nor sees what that has not committed.
  */
-function readSqlite(path: string, damaged: () => void): Reader {
+function readSqlite(path: string, failed: Failed): Reader {
   const database = new Database(path, { readonly: true, timeout: 100 });
   database.pragma('trusted_schema = OFF');
   const prepare = prepareOnce(database);
@@ -39,7 +40,7 @@ function readSqlite(path: string, damaged: () => void): Reader {
       try {
         return prepare(sql).all(...values.map(toSqlite)) as Row[];
       } catch (error) {
-        if (isDamage(error)) damaged();
+        failed(error);
         throw error;
       }
     },

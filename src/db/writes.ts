@@ -35,21 +35,27 @@ export class WriteQueue {
   readonly #fork: () => EntityManager;
   readonly #parallel: number;
   readonly #committed: (topics: Iterable<string>) => void;
+  readonly #failed: (error: unknown) => void;
   readonly #waiting: Job[] = [];
   readonly #patient: Job[] = [];
   #running = 0;
   #runningPatient = 0;
   #scheduled = false;
 
-  /** `parallel`: shared transactions at once. `committed` is told what the works of a transaction want rung. */
+  /**
+   * `parallel`: shared transactions at once. `committed` is told what the works of a transaction want rung, `failed` why
+   * one was not carried out.
+   */
   constructor(
     fork: () => EntityManager,
     parallel: number,
     committed: (topics: Iterable<string>) => void = () => {},
+    failed: (error: unknown) => void = () => {},
   ) {
     this.#fork = fork;
     this.#parallel = parallel;
     this.#committed = committed;
+    this.#failed = failed;
   }
 
   get length(): number {
@@ -154,6 +160,7 @@ export class WriteQueue {
       await shared.finish();
     } catch (error) {
       await em.rollback().catch(() => {}); // the connection is gone, and the transaction with it
+      this.#failed(error);
       throw error;
     }
     try {
@@ -161,6 +168,7 @@ export class WriteQueue {
       await em.commit();
     } catch (error) {
       await em.rollback().catch(() => {});
+      this.#failed(error);
       throw new CommitFailed(error);
     }
     for (const one of settle) one();

@@ -23,8 +23,9 @@ interface Plain {
 
 /**
  * Spoils the files of a directory at random places, and starts on them. Either the start is refused, with one line and
- * without a byte changed. Or what is answered as right is what SQLite itself reads from the file: a damage that it
- * notices is a 5xx, which readiness tells from then on, and never fewer users. What is written is there after a restart.
+ * without a byte changed. Or what is answered as right is what SQLite itself reads from the file when it is asked the
+ * same: a damage that it notices is a 5xx, which readiness tells from then on, and nobody is missing whom it finds. What
+ * is written is there after a restart.
  */
 export async function brokenFiles({ setting, folder, part, parts }: Hosted): Promise<Outcome> {
   const random = new Random(setting.seed * 1000 + part);
@@ -176,7 +177,9 @@ function readFile(path: string): Plain {
     return {
       users,
       ids: column('select id from users order by id'),
-      positions: column('select position from changes order by position'),
+      positions: column(
+        'select position from changes where position > 0 and position <= (select max(position) from changes) order by position',
+      ),
     };
   } finally {
     database.close();
