@@ -7,7 +7,7 @@ import type { Fault } from '../fault.ts';
 import { type Scene, torment } from '../torment.ts';
 
 /** Streams that never read, for each service. One client may have 100 of them by default. */
-const SLOW_READERS = 300;
+const SLOW_READERS = 200;
 /** So large that none fits into the buffers between a service and a client that does not read. */
 const LARGE = 'x'.repeat(15_000);
 const LARGE_WRITES = 400;
@@ -15,16 +15,16 @@ const LARGE_WRITES = 400;
 /** What a client sends before it goes silent: nothing, half of a head, half of a body, a whole request. */
 const BEGINNINGS = [
   '',
-  'POST /users HTTP/1.1\r\nhost: muster\r\ncontent-ty',
-  'POST /users HTTP/1.1\r\nhost: muster\r\ncontent-type: application/json\r\ncontent-length: 60\r\n\r\n{"name":"Nob',
-  'POST /users/import HTTP/1.1\r\nhost: muster\r\ncontent-type: text/csv\r\ntransfer-encoding: chunked\r\n\r\nb\r\nname,email\n\r\n',
-  'GET /users?limit=1000 HTTP/1.1\r\nhost: muster\r\n\r\n',
+  'POST /users HTTP/1.1\r\nhost: localhost\r\ncontent-ty',
+  'POST /users HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 60\r\n\r\n{"name":"Nob',
+  'POST /users/import HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/csv\r\ntransfer-encoding: chunked\r\n\r\nb\r\nname,email\n\r\n',
+  'GET /users?limit=1000 HTTP/1.1\r\nhost: localhost\r\n\r\n',
 ];
 
-const STREAM = 'GET /changes?after=0 HTTP/1.1\r\nhost: muster\r\naccept: text/event-stream\r\n\r\n';
+const STREAM = 'GET /changes?after=0 HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n\r\n';
 const LARGE_ANSWERS = [
-  'GET /users?limit=1000 HTTP/1.1\r\nhost: muster\r\n\r\n',
-  'GET /users/export HTTP/1.1\r\nhost: muster\r\n\r\n',
+  'GET /users?limit=1000 HTTP/1.1\r\nhost: localhost\r\n\r\n',
+  'GET /users/export HTTP/1.1\r\nhost: localhost\r\n\r\n',
 ];
 
 /** @throws when the services do not have them all: then nothing would be tried */
