@@ -11,7 +11,10 @@ export interface ChangeValues {
 }
 
 /** The change that says that these users were created. */
-export function changesOf(users: readonly UserValues[], ids: readonly number[]): ChangeValues[] {
+export function changesOf(
+  users: readonly UserValues[],
+  ids: readonly (number | undefined)[],
+): ChangeValues[] {
   return users.map(({ name, email, attributes, version, createdAt, updatedAt }, n) => {
     const id = ids[n];
     if (id === undefined) throw new Error(`nothing was inserted for ${email}`);

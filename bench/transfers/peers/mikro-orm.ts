@@ -4,12 +4,19 @@ import { User } from '../../peers/fastify-mikro-orm/user.entity.ts';
 import { changesOf } from './change.ts';
 import type { InsertUsers } from './turn.ts';
 
-/** `em.insertMany`. */
+/** `em.insertMany`, which gives one id for plain rows: the others are asked for. */
 export async function open(): Promise<InsertUsers> {
   const fork = await openMikroOrm();
   return (people) =>
     fork().transactional(async (em) => {
-      const ids = await em.insertMany(User, [...people]);
+      await em.insertMany(User, [...people]);
+      const made = await em.find(
+        User,
+        { emailKey: { $in: people.map(({ emailKey }) => emailKey) } },
+        { fields: ['id', 'emailKey'], disableIdentityMap: true },
+      );
+      const idOf = new Map(made.map(({ id, emailKey }) => [emailKey, id]));
+      const ids = people.map(({ emailKey }) => idOf.get(emailKey));
       await em.insertMany(Change, changesOf(people, ids));
     });
 }
