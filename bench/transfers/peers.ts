@@ -15,6 +15,8 @@ export async function importByPeer(peer: Peer, url: string, path: string, file: 
   const { stdout } = await run(process.execPath, ['transfers/peers/turn.ts', peer, path], {
     cwd: BENCH,
     env: { ...process.env, NODE_ENV: 'production', DATABASE_URL: url },
+  }).catch(({ message }) => {
+    throw new Error(/^\w*Error: .*/m.exec(message)?.[0] ?? message); // without all of its stack
   });
   const { ms, refused }: PeerResult = JSON.parse(stdout);
   if (refused !== brokenOf(file))
