@@ -9,7 +9,7 @@ import { bareExport, missingBare } from './transfers/bare.ts';
 import { measureBeside } from './transfers/beside.ts';
 import { readTransferOptions } from './transfers/options.ts';
 import { type ExportGroup, keepReport, loadAverage, say } from './transfers/report.ts';
-import { exporting, exportWhole, FORMATS } from './transfers/whole-export.ts';
+import { exporting, exportWhole, FORMATS, requireExport } from './transfers/whole-export.ts';
 
 /**
  * `npm run export -- --rows 1000000`: a directory of so many users is exported: how fast beside the databases' own tools,
@@ -53,6 +53,7 @@ async function measure(template: Template, database: DatabaseName, users: number
       const missing = missingBare(database);
       if (missing !== undefined) throw new Error(missing);
       group.bareRate = (users / (await bareExport(url, path))) * 1000;
+      await requireExport(path, 'csv', users);
       return `${Math.round(group.bareRate)} users/s`;
     });
   if (parts.includes('beside'))

@@ -7,12 +7,12 @@ import type { DatabaseName } from './options.ts';
 import { prepare } from './prepare.ts';
 import { bareImport, missingBare, writeTable } from './transfers/bare.ts';
 import { measureBeside } from './transfers/beside.ts';
-import { requireExact } from './transfers/exact.ts';
+import { requireExact, requireUserCount } from './transfers/exact.ts';
 import { importKilled } from './transfers/killed.ts';
 import { importing } from './transfers/muster.ts';
 import { readTransferOptions } from './transfers/options.ts';
 import { importByPeer, PEERS } from './transfers/peers.ts';
-import { type PeopleFile, writePeople } from './transfers/people.ts';
+import { brokenOf, type PeopleFile, writePeople } from './transfers/people.ts';
 import { type ImportGroup, keepReport, loadAverage, say } from './transfers/report.ts';
 import { importWhole } from './transfers/whole.ts';
 
@@ -62,6 +62,7 @@ async function measure(template: Template, database: DatabaseName, users: number
       const table = join(folder, 'table.csv');
       await writeTable(table, file, database, users);
       group.bareRate = (rows / (await bareImport(url, table))) * 1000;
+      await requireUserCount(url, users + rows - brokenOf(file));
       return rate(group.bareRate);
     });
   for (const peer of parts.includes('peers') ? PEERS : [])

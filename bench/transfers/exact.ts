@@ -27,6 +27,14 @@ export async function requireExact(
   }
 }
 
+/** Of a tool that only writes users. */
+export async function requireUserCount(url: string, wanted: number): Promise<void> {
+  const db = await connect(url);
+  const [row] = await db.read<{ count: number | string }>('select count(*) as count from users');
+  await db.close();
+  expect('users', wanted, Number(row?.count));
+}
+
 interface JoinedRow {
   id: number;
   name: string;

@@ -87,7 +87,7 @@ function openExport(port: number, format: Format): Promise<IncomingMessage> {
   });
 }
 
-async function requireExport(path: string, format: Format, users: number): Promise<void> {
+export async function requireExport(path: string, format: Format, users: number): Promise<void> {
   let id = 0;
   for await (const found of format === 'csv' ? readCsv(path) : readNdjson(path)) {
     const { name, email, attributes } = seedUser(++id);
