@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { exportUsers } from '../src/transfers/export.ts';
 import type { User } from '../src/users/users.schemas.ts';
 import { startApp } from './support/app.ts';
 import { onEachDatabase } from './support/databases.ts';
@@ -127,3 +128,20 @@ onEachDatabase(
     t.equal((await app.request('HEAD', '/users/export')).status, 200);
   },
 );
+
+onEachDatabase('others come in between the pages of an export', async (t, dialect) => {
+  const app = await startApp(t, dialect);
+  await importFile(app, people(3000));
+  const { head } = await app.app.logExtent();
+  let turns = 0;
+  const count = () => {
+    turns++;
+    next = setImmediate(count);
+  };
+  let next = setImmediate(count);
+  let pages = 0;
+  for await (const _ of exportUsers(app.app.reader, head, {})) pages++;
+  clearImmediate(next);
+  t.ok(pages > 5);
+  t.ok(turns >= pages, `${turns} turns of the event loop for ${pages} pages`);
+});

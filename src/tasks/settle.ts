@@ -91,7 +91,10 @@ export async function saveProgress(
   );
 }
 
-/** Keeps checkpoints in the transaction of the work that they stand for, whose fence was checked before it. */
+/**
+ * Keeps checkpoints in the transaction of the work that they stand for, whose fence was checked before it. Whoever gets
+ * further is not what kills its process: its losses are counted anew.
+ */
 export async function saveCheckpoints(
   em: EntityManager,
   rows: readonly (Fence & { checkpoint: unknown })[],
@@ -100,7 +103,7 @@ export async function saveCheckpoints(
   const columns = { id: 'int', attempt: 'int', runner: 'text', checkpoint: 'json' } as const;
   await execute(
     em,
-    `update ${byId(em)} set checkpoint = given.checkpoint from ${given(dialect, columns)} where ${OWN}`,
+    `update ${byId(em)} set checkpoint = given.checkpoint, losses = 0 from ${given(dialect, columns)} where ${OWN}`,
     [JSON.stringify(rows)],
   );
 }

@@ -27,7 +27,8 @@ export interface TaskError {
  *         └─ backoff ┴─ lost ─┘
  *
  * `attempt` counts claims: with `runner` it names one run, and is the fence for every write of that run. `losses`
- * counts how often in a row the runner vanished. A `scheduled` task without `runAt` waits for its parent to let it go.
+ * counts how often in a row the runner vanished before it had saved anything. A `scheduled` task without `runAt` waits
+ * for its parent to let it go.
  *
  * `parentId` is no foreign key: pruning takes children before parents, a thousand rows at a time, where a cascade would
  * take ten thousand at once.

@@ -124,13 +124,13 @@ async function* ahead<T, R>(batches: AsyncGenerator<T[]>, judge: (row: T) => R):
   }
 }
 
-/** `save`, for a work that gives more than the checkpoint. */
+/** `save`, for a work that gives more than the checkpoint; of a dry run, which begins anew, that would be none. */
 async function saved<T>(
-  { save }: TaskContext<Input>,
+  { input, save, write }: TaskContext<Input>,
   work: (tx: Tx) => Promise<[value: T, checkpoint: unknown]>,
 ): Promise<T> {
   let last: T | undefined;
-  await save(async (tx) => {
+  await (input.dryRun ? write : save)(async (tx) => {
     const [value, checkpoint] = await work(tx);
     last = value;
     return checkpoint;

@@ -1,22 +1,10 @@
 import { and, asc, eq, getTableColumns, gt, sql } from 'drizzle-orm';
 import { drizzle } from 'drizzle-orm/node-postgres';
-import { integer, json, pgTable, serial, text, timestamp } from 'drizzle-orm/pg-core';
 import pg from 'pg';
-import { type Attributes, keysOf, mergePatch, type Store } from '../api.ts';
+import { keysOf, mergePatch, type Store } from '../api.ts';
 import { environment } from '../environment.ts';
+import { users } from './postgresql-tables.ts';
 
-const users = pgTable('users', {
-  id: serial().primaryKey(),
-  name: text().notNull(),
-  nameKey: text('name_key').notNull(),
-  email: text().notNull(),
-  emailKey: text('email_key').notNull().unique(),
-  searchKey: text('search_key').notNull(),
-  attributes: json().$type<Attributes>().notNull(),
-  version: integer().notNull(),
-  createdAt: timestamp('created_at', { withTimezone: true, precision: 3 }).notNull(),
-  updatedAt: timestamp('updated_at', { withTimezone: true, precision: 3 }).notNull(),
-});
 const { nameKey: _nameKey, emailKey: _emailKey, searchKey: _searchKey, ...columns } = getTableColumns(users);
 
 const UNIQUE_VIOLATION = '23505';

@@ -1,22 +1,10 @@
 import Database from 'better-sqlite3';
 import { and, asc, eq, getTableColumns, gt, sql } from 'drizzle-orm';
 import { drizzle } from 'drizzle-orm/better-sqlite3';
-import { integer, sqliteTable, text } from 'drizzle-orm/sqlite-core';
-import { type Attributes, keysOf, mergePatch, type Store } from '../api.ts';
+import { keysOf, mergePatch, type Store } from '../api.ts';
 import { environment, requireDurable, SQLITE_PRAGMAS } from '../environment.ts';
+import { users } from './sqlite-tables.ts';
 
-const users = sqliteTable('users', {
-  id: integer().primaryKey({ autoIncrement: true }),
-  name: text().notNull(),
-  nameKey: text('name_key').notNull(),
-  email: text().notNull(),
-  emailKey: text('email_key').notNull().unique(),
-  searchKey: text('search_key').notNull(),
-  attributes: text({ mode: 'json' }).$type<Attributes>().notNull(),
-  version: integer().notNull(),
-  createdAt: integer('created_at', { mode: 'timestamp_ms' }).notNull(),
-  updatedAt: integer('updated_at', { mode: 'timestamp_ms' }).notNull(),
-});
 const { nameKey: _nameKey, emailKey: _emailKey, searchKey: _searchKey, ...columns } = getTableColumns(users);
 
 export function openStore(): Store {

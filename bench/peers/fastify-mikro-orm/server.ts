@@ -1,32 +1,14 @@
 import { LockMode, UniqueConstraintViolationException } from '@mikro-orm/core';
-import type { SqlEntityManager } from '@mikro-orm/sql';
 import { keysOf, mergePatch, type Store } from '../api.ts';
-import { environment, requireDurable, SQLITE_PRAGMAS } from '../environment.ts';
 import { serve } from '../fastify-app.ts';
+import { openMikroOrm } from './orm.ts';
 import { User } from './user.entity.ts';
 
 /**
  * MikroORM as its guide shows: a fork for each request, find or create, flush. (Its own version property would need a
  * default in the table, so a patch locks its row, as the page on transactions has it.)
  */
-const fork = environment.dialect === 'sqlite' ? await openSqlite() : await openPostgresql();
-
-async function openSqlite(): Promise<() => SqlEntityManager> {
-  const { MikroORM: Orm } = await import('@mikro-orm/sqlite');
-  const orm = await Orm.init({ entities: [User], dbName: environment.sqlitePath });
-  const connection = orm.em.getConnection();
-  for (const pragma of SQLITE_PRAGMAS) await connection.execute(`pragma ${pragma}`);
-  const read = async (name: string) =>
-    Object.values((await connection.execute<Record<string, unknown>[]>(`pragma ${name}`))[0] ?? {})[0];
-  requireDurable(await read('journal_mode'), await read('synchronous'));
-  return () => orm.em.fork();
-}
-
-async function openPostgresql(): Promise<() => SqlEntityManager> {
-  const { MikroORM: Orm } = await import('@mikro-orm/postgresql');
-  const orm = await Orm.init({ entities: [User], clientUrl: environment.databaseUrl });
-  return () => orm.em.fork();
-}
+const fork = await openMikroOrm();
 
 const store: Store = {
   find: async (id) => (await fork().findOne(User, id)) ?? undefined,

@@ -1,6 +1,6 @@
 import type { DataSource, DataSourceOptions } from 'typeorm';
 import { environment, requireDurable, SQLITE_PRAGMAS } from '../environment.ts';
-import { UserSchema } from './user.entity.ts';
+import { ChangeSchema, UserSchema } from './user.entity.ts';
 
 interface Pragmas {
   pragma(sql: string): unknown;
@@ -11,12 +11,12 @@ export const dataSourceOptions: DataSourceOptions =
     ? {
         type: 'better-sqlite3',
         database: environment.sqlitePath,
-        entities: [UserSchema],
+        entities: [UserSchema, ChangeSchema],
         prepareDatabase(database: Pragmas) {
           for (const pragma of SQLITE_PRAGMAS) database.pragma(pragma);
         },
       }
-    : { type: 'postgres', url: environment.databaseUrl, entities: [UserSchema] };
+    : { type: 'postgres', url: environment.databaseUrl, entities: [UserSchema, ChangeSchema] };
 
 export async function checkDurable(dataSource: DataSource): Promise<void> {
   if (environment.dialect !== 'sqlite') return;

@@ -16,6 +16,7 @@ export class User {
 }
 
 const onSqlite = environment.dialect === 'sqlite';
+const json = onSqlite ? 'simple-json' : 'json';
 
 /** On SQLite dates are milliseconds since 1970, as the table has them. */
 const milliseconds: ValueTransformer = {
@@ -39,9 +40,37 @@ export const UserSchema = new EntitySchema<User>({
     email: { type: 'text' },
     emailKey: { name: 'email_key', type: 'text', unique: true, select: false },
     searchKey: { name: 'search_key', type: 'text', select: false },
-    attributes: { type: onSqlite ? 'simple-json' : 'json' },
+    attributes: { type: json },
     version: { type: 'integer' },
     createdAt: date('created_at'),
     updatedAt: date('updated_at'),
+  },
+});
+
+/** The log, which only an import writes. */
+export class Change {
+  declare position: number;
+  declare type: string;
+  declare userId: number;
+  declare version: number;
+  declare state: object | null;
+  declare changedFields: string[];
+  declare actor: string | null;
+  declare at: Date;
+}
+
+export const ChangeSchema = new EntitySchema<Change>({
+  name: 'Change',
+  tableName: 'changes',
+  target: Change,
+  columns: {
+    position: { type: onSqlite ? 'integer' : 'bigint', primary: true, generated: 'increment' },
+    type: { type: 'text' },
+    userId: { name: 'user_id', type: 'integer' },
+    version: { type: 'integer' },
+    state: { type: json, nullable: true },
+    changedFields: { name: 'changed_fields', type: json },
+    actor: { type: 'text', nullable: true },
+    at: date('at'),
   },
 });
