@@ -196,7 +196,7 @@ function limits({ requestTimeoutMs, trustProxy }: Config) {
     bodyLimit: 262_144, // 16 KiB of attributes, every character of them escaped, and room to spare
     forceCloseConnections: 'idle',
     http: {
-      headersTimeout: Math.min(10_000, requestTimeoutMs),
+      headersTimeout: Math.min(5000, requestTimeoutMs),
       connectionsCheckingInterval: 1000,
       maxHeaderSize: 16_384,
       requireHostHeader: false, // `edge` checks it: Node would answer without a body

@@ -172,6 +172,12 @@ export const SETTINGS = {
     600_000,
     ': milliseconds in which what runs may end after a signal',
   ),
+  SHUTDOWN_DRAIN_MS: wholeNumber(
+    0,
+    0,
+    600_000,
+    ': milliseconds after a signal in which all is served, but /health/ready says 503',
+  ),
   TASK_CONCURRENCY: wholeNumber(10, 1, 10_000, ': background tasks at once per process'),
   TASK_RETENTION_DAYS: wholeNumber(30, 1, 36_500, ': days for which finished tasks are kept'),
   CHANGE_RETENTION_DAYS: wholeNumber(
@@ -226,6 +232,7 @@ export function loadConfig(env: Env = process.env) {
     idempotencyRetentionDays: read('IDEMPOTENCY_RETENTION_DAYS', SETTINGS.IDEMPOTENCY_RETENTION_DAYS),
     webhookAllowedNetworks: read('WEBHOOK_ALLOWED_NETWORKS', SETTINGS.WEBHOOK_ALLOWED_NETWORKS),
     shutdownTimeoutMs: read('SHUTDOWN_TIMEOUT_MS', SETTINGS.SHUTDOWN_TIMEOUT_MS),
+    shutdownDrainMs: read('SHUTDOWN_DRAIN_MS', SETTINGS.SHUTDOWN_DRAIN_MS),
     tracing: tracingOf(env),
   };
 }

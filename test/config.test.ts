@@ -32,6 +32,7 @@ t.test('a value that cannot be used is named with what was given and what is all
     MAX_STREAMS_PER_CLIENT: ['0', 'many'],
     REQUEST_TIMEOUT_MS: ['10', '30s'],
     SHUTDOWN_TIMEOUT_MS: ['', '1', 'never'].slice(1),
+    SHUTDOWN_DRAIN_MS: ['-1', '5s'],
     TASK_CONCURRENCY: ['0', '10001', 'all'],
     TASK_RETENTION_DAYS: ['0', '-1', 'ever'],
     CHANGE_RETENTION_DAYS: ['-1', '36501', 'ever'],

@@ -84,29 +84,43 @@ onEachDatabase(
   },
 );
 
-t.test('the refused share grows while the loop is late, and is gone two seconds after', async (t) => {
-  const shedding = new Shedding(100);
-  let now = performance.now();
-  const window = (delayMs: number) => {
-    now += Math.max(100, delayMs);
-    shedding.measured(delayMs, now);
-    return shedding.share;
-  };
-  t.equal(window(5000), 0, 'one late window may be anything');
-  t.equal(window(5), 0);
-  window(200);
-  t.ok(window(200) > 0);
-  for (let n = 0; n < 100; n++) window(200);
-  t.equal(shedding.share, 0.95, 'some are always let in');
-  const refused = Array.from({ length: 1000 }, () => shedding.refuses()).filter(Boolean).length;
-  t.ok(refused >= 949 && refused <= 951, `${refused} of 1000`);
-  for (let n = 0; n < 20; n++) window(5);
-  t.equal(shedding.share, 0);
-  t.notOk(shedding.refuses());
-  const never = new Shedding(0);
-  for (let n = 0; n < 10; n++) never.measured(10_000, now + n * 10_000);
-  t.notOk(never.refuses(), 'unless it is switched off');
-});
+t.test(
+  'so many are let in as were just served, fewer while the loop is late, and soon all again',
+  async (t) => {
+    const shedding = new Shedding(500);
+    let now = performance.now();
+    /** So many requests come evenly in a window; gives how many are let in. */
+    const window = (requests: number, delayMs: number, workMs = delayMs) => {
+      let served = 0;
+      for (let n = 0; n < requests; n++) {
+        now += 100 / requests;
+        if (!shedding.refuses(now)) served++;
+      }
+      shedding.measured(delayMs, workMs, now);
+      return served;
+    };
+    t.equal(window(50, 5000), 50);
+    t.equal(shedding.rate, Infinity, 'one late window may be anything');
+    window(1000, 5);
+    for (let n = 0; n < 10; n++) window(1000, 200, 10);
+    t.equal(shedding.rate, Infinity, 'late by what others do is not late');
+    window(100, 90);
+    const begun = shedding.rate;
+    t.ok(begun > 800 && begun < 900, `${begun} a second are let in where 1000 were`);
+    const served = window(1000, 90);
+    t.ok(served > begun / 11 && served < begun / 9, `${served} of 1000 in a tenth of a second`);
+    t.ok(shedding.rate < begun, 'fewer when it is still late');
+    for (let n = 0; n < 100; n++) window(1000, 90);
+    t.ok(window(1000, 90) >= 1, 'some are always let in');
+    for (let n = 0; n < 20; n++) window(1000, 5);
+    t.ok(shedding.rate > 40, 'more when it is not');
+    for (let n = 0; n < 11; n++) window(1, 5);
+    t.equal(shedding.rate, Infinity, 'and all a second after the last that was one too many');
+    const never = new Shedding(0);
+    for (let n = 0; n < 10; n++) never.measured(10_000, 10_000, now + n * 10_000);
+    t.notOk(never.refuses(), 'unless it is switched off');
+  },
+);
 
 function ask(agent: Agent, url: string): Promise<Seen> {
   return new Promise((resolve, reject) => {

@@ -49,6 +49,21 @@ t.test('a client that never ends its request does not hold up the end', async (t
   t.match(service.output(), /sleep was cut short[\s\S]*stopped/);
 });
 
+t.test('before the port is closed, balancers may have time to notice', async (t) => {
+  const service = await startService(t, {
+    DATABASE_URL: await emptyDatabase(t, 'sqlite'),
+    SHUTDOWN_DRAIN_MS: '1000',
+  });
+  const from = performance.now();
+  const ended = service.end('SIGTERM');
+  const status = async (path: string) => (await fetch(`${service.base}${path}`)).status;
+  while ((await status('/health/ready')) === 200) await new Promise((resolve) => setTimeout(resolve, 10));
+  t.equal(await status('/health/ready'), 503);
+  t.equal(await status('/users'), 200, 'whoever comes meanwhile is served');
+  t.equal(await ended, 0);
+  t.ok(performance.now() - from >= 1000);
+});
+
 t.test('whoever reads the log may go first', async (t) => {
   const service = await startService(t, { DATABASE_URL: await emptyDatabase(t, 'sqlite') });
   service.process.stdout?.destroy();

@@ -10,21 +10,28 @@ export const WINDOW_MS = 100;
 export class LoopDelay {
   readonly #timer: NodeJS.Timeout;
   #longestMs = 0;
+  #mostWorkMs = 0;
   /** The longest delay of the last whole window. */
   lastMs = 0;
 
-  constructor(measured: (delayMs: number) => void) {
+  /** `workMs`: the most CPU time that this thread took between two samples; late without it is a loop whose machine is busy with others. */
+  constructor(measured: (delayMs: number, workMs: number) => void) {
     let last = performance.now();
+    let used = process.threadCpuUsage();
     let windowEnd = last + WINDOW_MS;
     this.#timer = setInterval(() => {
       const now = performance.now();
       this.#longestMs = Math.max(this.#longestMs, now - last - STEP_MS);
       last = now;
+      const { user, system } = process.threadCpuUsage(used);
+      used = { user: used.user + user, system: used.system + system };
+      this.#mostWorkMs = Math.max(this.#mostWorkMs, (user + system) / 1000);
       if (now < windowEnd) return;
+      const workMs = this.#mostWorkMs;
       this.lastMs = this.#longestMs;
-      this.#longestMs = 0;
+      [this.#longestMs, this.#mostWorkMs] = [0, 0];
       windowEnd = now + WINDOW_MS;
-      measured(this.lastMs);
+      measured(this.lastMs, workMs);
     }, STEP_MS).unref();
   }
 

@@ -21,7 +21,7 @@ export interface Service {
 
 /** Starts a service on a free port and waits until it answers; rejects with its output when it ends instead. */
 export async function startService(
-  test: Test,
+  test: Pick<Test, 'teardown'>,
   env: Record<string, string>,
   script = 'src/server.js',
 ): Promise<Service> {
@@ -44,7 +44,7 @@ export async function failService(test: Test, env: Record<string, string>) {
   return { code, output: service.output() };
 }
 
-function spawnService(test: Test, env: Record<string, string>, script = 'src/server.js') {
+function spawnService(test: Pick<Test, 'teardown'>, env: Record<string, string>, script = 'src/server.js') {
   // Through `env`, which becomes the service: the test runner would load its own hooks into a child that is Node.
   const child = spawn('env', ['-u', 'NODE_OPTIONS', process.execPath, script], {
     cwd: ROOT,
