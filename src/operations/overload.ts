@@ -76,12 +76,13 @@ const READING = new Set(['GET', 'HEAD', 'OPTIONS']);
 const OVERLOADED = JSON.stringify({
   ...problem(503, 'More requests come than can be served. Nothing was changed.', 'about:blank', 'overloaded'),
 });
-const OVERLOADED_HEAD = {
+/** As Node takes them without looking at each again. */
+const OVERLOADED_HEAD = Object.entries({
   ...SECURITY_HEADERS,
   'content-type': 'application/problem+json',
-  'content-length': Buffer.byteLength(OVERLOADED),
+  'content-length': String(Buffer.byteLength(OVERLOADED)),
   'retry-after': '1',
-};
+}).flat();
 
 function pathOf({ url = '' }: IncomingMessage): string {
   const end = url.indexOf('?');

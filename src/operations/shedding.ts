@@ -7,7 +7,7 @@ const LATE_WINDOWS = 2;
 /** So many requests in a late window are neither. */
 const MANY = 100;
 /** What a turn of the loop may have to do: a request that comes meanwhile waits as long, be it served or refused. */
-const MOST_WORK_MS = 80;
+const MOST_WORK_MS = 60;
 /** After so many windows in which nothing was refused, nothing is. */
 const CALM_WINDOWS = 10;
 /** Some a second are always served, or nothing would tell when it is over. */
