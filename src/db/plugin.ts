@@ -93,7 +93,7 @@ export default plugin(
       await database.close();
     });
   },
-  { name: 'db', dependencies: ['health', 'metrics', 'tracing'] },
+  { name: 'db', dependencies: ['health', 'metrics'] },
 );
 
 /** While one transaction is with PostgreSQL, the next is made here. SQLite has one connection. */

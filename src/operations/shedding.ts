@@ -2,12 +2,12 @@
 const [DOWN, UP] = [0.85, 1.1];
 /** A window may last long when the loop is late; it counts for no more than so many. */
 const MOST_AT_ONCE = 3;
-/** One late window may be a pause of the collector or a single large request. */
-const LATE_WINDOWS = 2;
-/** So many requests in a late window are neither. */
-const MANY = 100;
+/** So many requests in a late window are too many at once ... */
+const MANY = 300;
+/** ... and when there are fewer it may be a start, a pause of the collector or a large request, unless it goes on. */
+const LATE_WINDOWS = 10;
 /** What a turn of the loop may have to do: a request that comes meanwhile waits as long, be it served or refused. */
-const MOST_WORK_MS = 80;
+const MOST_WORK_MS = 60;
 /** After so many windows in which nothing was refused, nothing is. */
 const CALM_WINDOWS = 10;
 /** Some a second are always served, or nothing would tell when it is over. */
@@ -53,7 +53,7 @@ export class Shedding {
     if (this.#rate < Infinity && !isLate && this.#calm >= CALM_WINDOWS) this.#rate = Infinity;
     if (this.#rate < Infinity) {
       this.#rate = Math.max(LEAST_RATE, this.#rate * (isLate ? DOWN : UP) ** windows);
-    } else if (this.#late >= LATE_WINDOWS || (isLate && isMany)) {
+    } else if (isLate && (isMany || this.#late >= LATE_WINDOWS)) {
       this.#rate = Math.max(LEAST_RATE, served * DOWN);
       [this.#calm, this.#tokens, this.#filledAt] = [0, 0, now];
     }

@@ -11,7 +11,7 @@ const LONGEST_RECOVERY_MS = 5000;
 const MOST_LOST = 0.1;
 
 /**
- * Capacity is what the service does for 50 clients that wait for their answers, in the same run. Then ten times as many
+ * Capacity is what the service does for 32 clients that wait for their answers, in the same run. Then ten times as many
  * requests come, whether or not they are answered. Latency of a refusal is at the 99th percentile, from when it was due.
  */
 export const overload: Fault = {
@@ -23,7 +23,7 @@ export const overload: Fault = {
       const { generate, watchCore } = world;
       const figures: Record<string, number | string> = {};
       const broken: string[] = [];
-      const base = { users: USERS, connections: 50, warmUpSeconds: 1, seconds: 4 };
+      const base = { users: USERS, connections: 32, warmUpSeconds: 1, seconds: 4 };
       await generate({ ...base, tag: 'seed', fill: true });
       for (let round = 1; round <= setting.scale; round++) {
         const lost = watchCore();
