@@ -1,4 +1,4 @@
-import { DATABASE_TITLES, megabytes, ms, whole } from '../report/format.ts';
+import { DATABASE_TITLES, ms, whole } from '../report/format.ts';
 import { BARE } from './bare.ts';
 import type { Beside } from './beside.ts';
 import { goalsOf } from './goals.ts';
@@ -70,8 +70,8 @@ function exportRates({ database, users, formats, bareRate }: ExportGroup): strin
     whole(users),
     whole(rate),
     times(rate, csv),
-    megabytes(aboveIdleBytes),
-    megabytes(growthBytes),
+    whole(aboveIdleBytes / 1e6),
+    whole(growthBytes / 1e6),
   ]);
   if (bareRate !== undefined) {
     const bare = database === 'sqlite' ? `${BARE.sqlite} -csv` : BARE.postgresql;
