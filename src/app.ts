@@ -138,7 +138,7 @@ async function registerAll(app: FastifyInstance, config: Config, extra: Extra): 
       eraseOf(erasables, scrub),
       deliverOf(sender, app.bell),
       testOf(sender),
-      importOf(FORMATS),
+      importOf(FORMATS, () => app.isBusy()),
       ...(extra.kinds ?? []),
     ],
     schedules: [{ name: 'prune', kind: 'prune', input: {}, cron: '17 * * * *', timeZone: 'UTC' }],

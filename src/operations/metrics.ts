@@ -22,9 +22,13 @@ export interface Metric {
 declare module 'fastify' {
   interface FastifyInstance {
     metrics: Metrics;
+    /** Whether so many ask here that background work should take small steps. */
+    isBusy(): boolean;
   }
 }
 
+/** Answers in a second. Whoever follows a task, or scrapes this, is fewer. */
+const BUSY = 20;
 /** How long an answer may be given again: some values are counted in the database. */
 const KEPT_MS = 1000;
 /** What reading one metric may take. */
@@ -70,6 +74,7 @@ export default plugin(
     const metrics = new Metrics();
     const requests = new RequestCounts();
     app.decorate('metrics', metrics);
+    app.decorate('isBusy', () => requests.lately() > BUSY);
     for (const metric of requests.metrics()) metrics.add(metric);
     metrics.gauge(
       'muster_streams_open',

@@ -3,6 +3,9 @@ import type { Metric, Sample } from './metrics.ts';
 /** Upper ends, in milliseconds. From what a look-up takes to what nobody waits for. */
 const BUCKETS_MS = [1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 10_000];
 
+/** Of what came before nobody speaks any more. */
+const LATELY_MS = 1000;
+
 interface RouteCounts {
   method: string;
   route: string;
@@ -18,9 +21,12 @@ interface RouteCounts {
  */
 export class RequestCounts {
   readonly #routes = new Map<string, Map<string, RouteCounts>>();
+  #lately = { since: -Infinity, many: 0, before: 0 };
 
   /** `ms`: undefined when the time says nothing. */
   count(method: string, route: string, status: number, ms: number | undefined): void {
+    this.#turnOver();
+    this.#lately.many++;
     const counts = this.#routes.get(route)?.get(method) ?? this.#begin(method, route);
     counts.byStatus.set(status, (counts.byStatus.get(status) ?? 0) + 1);
     if (ms === undefined) return;
@@ -28,6 +34,18 @@ export class RequestCounts {
     while (nth < BUCKETS_MS.length && ms > (BUCKETS_MS[nth] as number)) nth++;
     counts.buckets[nth] = (counts.buckets[nth] as number) + 1;
     counts.sumMs += ms;
+  }
+
+  /** How many there were in the last second, or in some of it and the one before. */
+  lately(): number {
+    this.#turnOver();
+    return this.#lately.many + this.#lately.before;
+  }
+
+  #turnOver(now = performance.now()): void {
+    const { since, many } = this.#lately;
+    if (now - since < LATELY_MS) return;
+    this.#lately = { since: now, many: 0, before: now - since < 2 * LATELY_MS ? many : 0 };
   }
 
   metrics(): Metric[] {

@@ -36,15 +36,21 @@ interface Checkpoint {
   isRead?: true;
 }
 
-/** Rows in one transaction. On SQLite every other write waits for it. */
-const BATCH_ROWS = { sqlite: 50, postgresql: 100 };
+/**
+ * Rows in one transaction. On SQLite every other write waits for it, and its index for searches is the cheaper the more
+ * rows there are in it; PostgreSQL takes as long for a row whatever their number.
+ */
+const BATCH_ROWS = { sqlite: { busy: 25, quiet: 500 }, postgresql: { busy: 50, quiet: 50 } };
 
 /**
  * Reads the file that was uploaded for this task, and makes of its rows users as `POST /users` would. The users, their
  * changes, the rows that were refused and how far it has come are committed together, so that it goes on exactly where it
  * was, on any replica. A dry run writes but the refused rows; it begins anew, because it knows what it has seen.
  */
-export function importOf(formats: Record<string, (value: string) => boolean>): TaskKind<Input> {
+export function importOf(
+  formats: Record<string, (value: string) => boolean>,
+  isBusy: () => boolean,
+): TaskKind<Input> {
   const check = valueChecker(formats, [], { allErrors: true })(NewUser, []);
   return defineTask({
     kind: 'import',
@@ -56,7 +62,7 @@ export function importOf(formats: Record<string, (value: string) => boolean>): T
       const source = await openSource(context.tasks.reader, context.id);
       const kept = context.checkpoint as Checkpoint | undefined;
       if (kept?.isRead) report(context, source, source.bytes, kept.counts);
-      const counts = kept?.isRead ? kept.counts : await importRows(context, source, check);
+      const counts = kept?.isRead ? kept.counts : await importRows(context, source, { check, isBusy });
       await removeAllBlocks(context.write, source.id);
       return counts;
     },
@@ -66,7 +72,7 @@ export function importOf(formats: Record<string, (value: string) => boolean>): T
 async function importRows(
   context: TaskContext<Input>,
   source: Source,
-  check: (value: unknown) => { pointer: string; detail: string }[],
+  { check, isBusy }: { check: Check; isBusy: () => boolean },
 ): Promise<Counts> {
   const { input, signal } = context;
   const kept = input.dryRun ? undefined : (context.checkpoint as Checkpoint | undefined);
@@ -75,8 +81,8 @@ async function importRows(
   let counts = kept?.counts ?? { created: 0, updated: 0, unchanged: 0, skipped: 0, refused: 0 };
   const seen = new SeenEmails();
   let place = kept?.place ?? start;
-  const { dialect } = context.tasks.reader;
-  const batches = inBatches(readRows(source, format, place), BATCH_ROWS[dialect]);
+  const { busy, quiet } = BATCH_ROWS[context.tasks.reader.dialect];
+  const batches = inBatches(readRows(source, format, place), () => (isBusy() ? busy : quiet));
   for await (const batch of ahead(batches, (row) => judge(row, check))) {
     signal.throwIfAborted();
     const applied = await saved(context, async (tx) => {
@@ -96,13 +102,12 @@ async function importRows(
 }
 
 /** A transaction costs the same whatever is in it, so each is full. */
-async function* inBatches(pieces: AsyncIterable<Row[]>, most: number): AsyncGenerator<Row[]> {
-  let held: Row[] = [];
+async function* inBatches(pieces: AsyncIterable<Row[]>, most: () => number): AsyncGenerator<Row[]> {
+  const held: Row[] = [];
   for await (const rows of pieces) {
     held.push(...rows);
-    let at = 0;
-    for (; held.length - at >= most; at += most) yield held.slice(at, at + most);
-    held = held.slice(at);
+    for (let many = most(); held.length >= many; many = most()) yield held.splice(0, many);
+    await turn(); // what has come meanwhile goes first
   }
   if (held.length > 0) yield held;
 }
@@ -112,7 +117,6 @@ async function* ahead<T, R>(batches: AsyncGenerator<T[]>, judge: (row: T) => R):
   const read = async () => {
     await turn();
     const { done, value } = await batches.next();
-    await turn();
     return done ? undefined : value.map(judge);
   };
   for (let next = read(); ; ) {
@@ -149,7 +153,9 @@ async function openFormat(source: Source): Promise<{ format: RowFormat; start: P
   return { format: ndjson, start: { offset: bomLength(first), line: 1 } };
 }
 
-function judge(row: Row, check: (value: unknown) => { pointer: string; detail: string }[]): Judged {
+type Check = (value: unknown) => { pointer: string; detail: string }[];
+
+function judge(row: Row, check: Check): Judged {
   if (row.reason !== undefined) return { row, reason: row.reason };
   const faults = check(row.user);
   if (faults.length > 0) return { row, reason: reasonOf({ message: '', faults: faults as never }) };
