@@ -24,8 +24,9 @@ export async function startService(
   owner: Owner,
   env: Record<string, string>,
   script = 'src/server.js',
+  flags: readonly string[] = [],
 ): Promise<Service> {
-  const service = spawnService(owner, env, script);
+  const service = spawnService(owner, env, script, flags);
   await Promise.race([
     service.said(/Muster is ready/),
     service.ended.then((code) => Promise.reject(new Error(`ended with ${code}: ${service.output()}`))),
@@ -44,9 +45,14 @@ export async function failService(owner: Owner, env: Record<string, string>) {
   return { code, output: service.output() };
 }
 
-function spawnService(owner: Owner, env: Record<string, string>, script = 'src/server.js') {
+function spawnService(
+  owner: Owner,
+  env: Record<string, string>,
+  script = 'src/server.js',
+  flags: readonly string[] = [],
+) {
   // Through `env`, which becomes the service: the test runner would load its own hooks into a child that is Node.
-  const child = spawn('env', ['-u', 'NODE_OPTIONS', process.execPath, script], {
+  const child = spawn('env', ['-u', 'NODE_OPTIONS', process.execPath, ...flags, script], {
     cwd: ROOT,
     env: { PATH: process.env.PATH, PORT: '0', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

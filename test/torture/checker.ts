@@ -1,6 +1,7 @@
 import type { User } from '../../src/users/users.schemas.ts';
 import { readAll } from '../support/fetch.ts';
 import type { Change } from '../support/log.ts';
+import type { Service } from '../support/service.ts';
 import type { Audience } from './audience.ts';
 import { backToNormal, type Vitals } from './calm.ts';
 import type { Client } from './client.ts';
@@ -30,6 +31,7 @@ import {
 
 export interface Witnesses {
   bases: readonly string[];
+  services: readonly Service[];
   client: Client;
   history: History;
   audience: Audience;
@@ -47,7 +49,14 @@ export interface Verdict {
 const EXAMPLES = 5;
 
 /** Waits until all that was begun has ended, and then holds everything against everything. */
-export async function check({ bases, client, history, audience, before }: Witnesses): Promise<Verdict> {
+export async function check({
+  bases,
+  services,
+  client,
+  history,
+  audience,
+  before,
+}: Witnesses): Promise<Verdict> {
   const [base = ''] = bases;
   await settle(base, client);
   const tasks = new Tasks(await readTasks(base, client, history));
@@ -56,7 +65,7 @@ export async function check({ bases, client, history, audience, before }: Witnes
   const traces = new Traces(log);
   const audienceMissed = await audience.finish(log);
   await client.close();
-  const calms = bases.map((one, at) => before[at] && backToNormal(one, before[at]));
+  const calms = services.map((one, at) => before[at] && backToNormal(one, before[at]));
   const results: Record<string, string[]> = {
     'no acknowledged write lost': noAcknowledgedLost(history, traces),
     'no failed one present': noRefusedPresent(history, traces),

@@ -17,6 +17,9 @@ export interface Stage {
   explain(requestId: string): string;
 }
 
+/** A debugger is let in only when it is asked for, by `collectGarbage`. */
+const FLAGS = ['--inspect-port=0'];
+
 export interface StageOptions {
   env?: Record<string, string>;
   /** What the services are told instead of the URL of PostgreSQL. */
@@ -39,12 +42,13 @@ export async function openStage(
   const services: Service[] = [];
   const all: Service[] = [];
   const start = async (at: number) => {
-    services[at] = await startService(life, {
+    const settings = {
       DATABASE_URL: databaseUrl,
       PORT: String(ports[at]),
       WEBHOOK_ALLOWED_NETWORKS: '127.0.0.0/8',
       ...env,
-    });
+    };
+    services[at] = await startService(life, settings, 'src/server.js', FLAGS);
     all.push(services[at]);
   };
   for (const at of ports.keys()) await start(at);

@@ -1,10 +1,12 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { Life } from '../support/owner.ts';
+import type { Service } from '../support/service.ts';
 import { Audience } from './audience.ts';
 import { readVitals, type Vitals } from './calm.ts';
 import { check } from './checker.ts';
 import { Client } from './client.ts';
 import type { Outcome, Setting } from './fault.ts';
+import { collectGarbage } from './garbage.ts';
 import { History } from './history.ts';
 import { Random } from './random.ts';
 import { openStage, type Stage, type StageOptions } from './stage.ts';
@@ -61,7 +63,7 @@ async function play(life: Life, { database, seed, scale, log }: Setting, torment
   const { bases } = stage;
   const client = new Client();
   life.teardown(() => client.close());
-  const before = await Promise.all(bases.map((base) => warmUp(client, base)));
+  const before = await Promise.all(stage.services.map((service) => warmUp(client, service)));
   const history = new History();
   const audience = new Audience(bases, seed);
   await audience.listen(life, client);
@@ -85,7 +87,7 @@ async function play(life: Life, { database, seed, scale, log }: Setting, torment
   log(`${rounds} rounds are over`);
   const over = performance.now();
 
-  const { broken, changes, tasks } = await check({ bases, client, history, audience, before });
+  const { broken, changes, tasks } = await check({ ...stage, client, history, audience, before });
   const faults = (await torment.judge?.(scene)) ?? [];
   log(`settled and checked in ${Math.round(performance.now() - over)} ms`);
   return {
@@ -112,9 +114,12 @@ async function untilAcknowledged(history: History, more: number): Promise<void> 
   while (history.count('acknowledged') < goal && performance.now() < until) await wait(10);
 }
 
-async function warmUp(client: Client, base: string): Promise<Vitals> {
+async function warmUp(client: Client, service: Service): Promise<Vitals> {
+  const { base } = service;
   await readVitals(base);
   for (let n = 0; n < WARM_UP_REQUESTS; n++) await client.send(base, 'GET', '/users?limit=10');
+  await collectGarbage(service);
+  await wait(1100); // metrics are read once a second
   return readVitals(base);
 }
 
