@@ -52,6 +52,7 @@ export class History {
   readonly misread: string[] = [];
 
   sawTask(task: Task): void {
+    if (task.error?.code === 'process-lost') return; // it is retried
     if (task.finishedAt !== undefined && !this.ended.has(task.id)) this.ended.set(task.id, task);
   }
 

@@ -8,20 +8,34 @@ const WITHIN_MS = 90_000;
 /** A task for so much later was to be cancelled, and nobody knew whether it was there. */
 const FAR_MS = 600_000;
 
+type Open = Task & { runAt?: string };
+
 /** Waits until everything that was begun has ended, or has had its time: whoever is left then is found by the checker. */
 export async function settle(base: string, client: Client): Promise<void> {
   const until = performance.now() + WITHIN_MS;
   do {
-    const open: (Task & { runAt?: string })[] = [];
+    const open: Open[] = [];
     for (const state of ['scheduled', 'queued', 'running'])
       open.push(...(await readAll<Task>(base, `/tasks?limit=1000&state=${state}`)));
-    const waited = open.filter(isWaitedFor);
+    const waited: Open[] = [...open.filter(isWaitedFor), ...(await retryParked(base, client))];
     if (waited.length === 0) return;
     for (const { id, runAt } of waited)
       if (runAt !== undefined && Date.parse(runAt) - Date.now() > FAR_MS)
         await client.send(base, 'POST', `/tasks/${id}/cancel`);
     await wait(200);
   } while (performance.now() < until);
+}
+
+/** What has lost its process three times in a row is parked until somebody looks at it: here the kills were to blame. */
+async function retryParked(base: string, client: Client): Promise<Task[]> {
+  const failed = await readAll<Task>(base, '/tasks?limit=1000&state=failed');
+  const parked = failed.filter(isParked);
+  for (const { id } of parked) await client.send(base, 'POST', `/tasks/${id}/retry`);
+  return parked;
+}
+
+function isParked({ error }: Task): boolean {
+  return error?.code === 'process-lost';
 }
 
 /** A delivery to somebody who does not take it waits for hours, as it should. */
