@@ -6,7 +6,8 @@ import { needs } from '../http/access.ts';
 import { TAGS } from '../http/openapi.ts';
 import { invalidParameter, problems } from '../http/problems.ts';
 import { ref } from '../http/schemas.ts';
-import { type Exported, exportUsers } from './export.ts';
+import { type UserRow, userJson } from '../users/user-json.ts';
+import { exportUsers } from './export.ts';
 import { CSV, ExportedCsv, ExportedNdjson, ExportQuery, NDJSON } from './transfers.schemas.ts';
 
 const exports: FastifyPluginAsyncTypebox = async (app) => {
@@ -41,7 +42,7 @@ const exports: FastifyPluginAsyncTypebox = async (app) => {
     async (request, reply) => {
       const { format, raw, ...filter } = request.query;
       const { head: position, epoch } = await app.logExtent();
-      const pages = exportUsers(app.reader, position, filter);
+      const pages = exportUsers(app.reader, position, filter, app.isBusy);
       const first = await pages.next(); // what it refuses is still to be told
       reply
         .header('muster-position', position)
@@ -55,14 +56,14 @@ const exports: FastifyPluginAsyncTypebox = async (app) => {
   );
 };
 
-type Step = IteratorResult<Exported[]>;
+type Step = IteratorResult<UserRow[]>;
 
 /** One page is asked for when the client has taken the one before. */
 function sendPages(
   reply: FastifyReply,
   first: Step,
-  pages: AsyncIterator<Exported[]>,
-  write: (page: Exported[], isFirst: boolean) => string,
+  pages: AsyncIterator<UserRow[]>,
+  write: (page: UserRow[], isFirst: boolean) => string,
 ) {
   const texts = async function* () {
     for (let step = first; !step.done; step = await pages.next()) {
@@ -73,14 +74,14 @@ function sendPages(
   return reply.send(Readable.from(texts(), { objectMode: false }) as never);
 }
 
-function ndjsonText(page: Exported[]): string {
-  return page.map(({ json }) => `${json}\n`).join('');
+function ndjsonText(page: UserRow[]): string {
+  return page.map((row) => `${userJson(row)}\n`).join('');
 }
 
 async function csvWriter(raw: boolean) {
   const { stringify } = await import('csv-stringify/sync');
   const columns = ['id', 'name', 'email', 'attributes'];
-  return (page: Exported[], isFirst: boolean) =>
+  return (page: UserRow[], isFirst: boolean) =>
     stringify(page, { columns, header: isFirst, escape_formulas: !raw, record_delimiter: 'windows' });
 }
 

@@ -5,7 +5,6 @@ import type { Reader } from '../db/reader.ts';
 import { emailKey, nameKey, searchKey, searchTerm } from '../users/keys.ts';
 import { listUsers } from '../users/list.ts';
 import type { UserRow } from '../users/user-json.ts';
-import { userJson } from '../users/user-json.ts';
 import type { User } from '../users/users.schemas.ts';
 
 export interface Filter {
@@ -14,17 +13,8 @@ export interface Filter {
   q?: string;
 }
 
-/** A user as they were, in both forms in which they may be written. */
-export interface Exported {
-  id: number;
-  json: string;
-  name: string;
-  email: string;
-  attributes: string;
-}
-
-/** On SQLite a page is read and written while all else waits: half a millisecond. PostgreSQL is asked over a network. */
-const PAGE_USERS = { sqlite: 100, postgresql: 500 };
+/** A page is read (on SQLite) and written while all else waits: a hundred take half a millisecond. */
+const PAGE_USERS = { busy: 100, quiet: 500 };
 /** Changes whose users are looked at together. */
 const PAGE_CHANGES = 5000;
 
@@ -33,13 +23,15 @@ const PAGE_CHANGES = 5000;
  * journal could not be cut off meanwhile, nor PostgreSQL's dead rows. Each page is read as it is now; then what has been
  * changed since the position is looked up in the log, and those users are put back to what they were: the page was read
  * before the log, so nothing that is in it is missed.
+ * `isBusy`: whether somebody would have to wait.
  * @throws {Malformed} for a search that is too short, with the first page
  */
 export async function* exportUsers(
   reader: Reader,
   position: number,
   filter: Filter,
-): AsyncGenerator<Exported[]> {
+  isBusy: () => boolean,
+): AsyncGenerator<UserRow[]> {
   const changes = new ChangesSince(reader, position);
   const last = await lastId(reader); // whoever has a greater id came later
   let from = 0;
@@ -48,14 +40,14 @@ export async function* exportUsers(
     const { rows, next } = await listUsers(reader, {
       ...filter,
       sort: 'id',
-      limit: PAGE_USERS[reader.dialect],
+      limit: isBusy() ? PAGE_USERS.busy : PAGE_USERS.quiet,
       ...(after !== undefined && { after }),
     });
     const to = next === undefined ? last : Math.min(last, rows.at(-1)?.id ?? last);
     const changed = await changes.users(from, to, last);
     const then = await statesThen(reader, changed, position);
-    const page = rows.filter(({ id }) => id <= last && !changed.has(id)).map(exported);
-    page.push(...then.filter((user) => matches(user, filter)).map(exportedThen));
+    const page = rows.filter(({ id }) => id <= last && !changed.has(id));
+    page.push(...then.filter((user) => matches(user, filter)).map(rowOf));
     yield page.sort((a, b) => a.id - b.id);
     if (next === undefined || to === last) return;
     [from, after] = [to, next];
@@ -128,12 +120,11 @@ function matches(user: User, { email, name, q }: Filter): boolean {
   );
 }
 
-function exported(row: UserRow): Exported {
-  const { id, name, email, attributes } = row;
-  return { id, name, email, attributes, json: userJson(row) };
-}
-
-function exportedThen(user: User): Exported {
-  const { id, name, email } = user;
-  return { id, name, email, attributes: JSON.stringify(user.attributes), json: JSON.stringify(user) };
+function rowOf({ attributes, createdAt, updatedAt, ...rest }: User): UserRow {
+  return {
+    ...rest,
+    attributes: JSON.stringify(attributes),
+    created_at: createdAt,
+    updated_at: updatedAt,
+  };
 }
