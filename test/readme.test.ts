@@ -5,6 +5,8 @@ import t from 'tap';
 import { OTEL_SETTINGS, SETTINGS } from '../src/config.ts';
 import { emptyDatabase } from './support/databases.ts';
 import { startService } from './support/service.ts';
+import { faults } from './torture/faults.ts';
+import { RESULTS, type Result, table } from './torture/table.ts';
 
 const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8');
 const run = promisify(execFile);
@@ -55,4 +57,12 @@ t.test('the README has a line for every dependency, and each is pinned exactly',
     );
     t.match(version, /^\d+\.\d+\.\d+(-[\w.]+)?$/, `${name} is exact`);
   }
+});
+
+t.test('the README has the table that the last whole torture printed, of all faults there are', async (t) => {
+  const { results }: { results: Result[] } = JSON.parse(await readFile(RESULTS, 'utf8'));
+  t.ok(readme.includes(table(results)));
+  const run = results.map(({ fault, database }) => `${fault} on ${database}`).sort();
+  const all = faults.flatMap(({ name, databases }) => databases.map((database) => `${name} on ${database}`));
+  t.strictSame(run, all.sort());
 });
