@@ -3,7 +3,7 @@ import { fetch } from './support/fetch.ts';
 import { startService } from './support/service.ts';
 
 /** How often the service is killed: `.ci/run` does it 100 times. */
-const ROUNDS = Number(process.env.CRASH_ROUNDS ?? 20);
+const ROUNDS = Number(process.env.CRASH_ROUNDS ?? 10);
 const CLIENTS = 8;
 
 interface User {
