@@ -31,7 +31,7 @@ export interface RunnerOptions {
  * How many ends and claims one transaction of the runner has at most. On SQLite nothing else happens meanwhile: a
  * thousand would hold up every look-up for 30 ms.
  */
-export const MOST_AT_ONCE = { sqlite: 50, postgresql: 500 } as const;
+export const MOST_AT_ONCE = { sqlite: 50, postgresql: 100 } as const;
 
 /** How many functions are begun in one turn of the event loop; so many take half a millisecond. */
 export const BEGUN_AT_ONCE = 25;
