@@ -20,11 +20,8 @@ const MORE_FILES = 12;
 /** Whatever has happened. */
 const MOST_RESIDENT_BYTES = 512 * 2 ** 20;
 const LOOP_DELAY_MS = 100;
-/**
- * So long it may take: a client that does not read its answer is let go after 60 seconds without a byte, or twice that,
- * because Node forgives a queue that has changed once.
- */
-const WITHIN_MS = 150_000;
+/** So long it may take: streams that nobody reads are cut after 15 seconds, idle connections after 10. */
+const WITHIN_MS = 40_000;
 
 export async function readVitals(base: string): Promise<Vitals> {
   const response = await fetch(`${base}/metrics`, { headers: { connection: 'close' } });

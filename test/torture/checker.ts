@@ -37,6 +37,8 @@ export interface Witnesses {
   audience: Audience;
   /** How each service was when nothing had happened. */
   before: readonly Vitals[];
+  /** How long they may take to be so again. */
+  calmWithinMs?: number | undefined;
 }
 
 export interface Verdict {
@@ -56,6 +58,7 @@ export async function check({
   history,
   audience,
   before,
+  calmWithinMs,
 }: Witnesses): Promise<Verdict> {
   const [base = ''] = bases;
   await settle(base, client);
@@ -65,7 +68,7 @@ export async function check({
   const traces = new Traces(log);
   const audienceMissed = await audience.finish(log);
   await client.close();
-  const calms = services.map((one, at) => before[at] && backToNormal(one, before[at]));
+  const calms = services.map((one, at) => before[at] && backToNormal(one, before[at], calmWithinMs));
   const results: Record<string, string[]> = {
     'no acknowledged write lost': noAcknowledgedLost(history, traces),
     'no failed one present': noRefusedPresent(history, traces),

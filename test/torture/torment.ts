@@ -29,6 +29,8 @@ export interface Scene extends Stage {
 export interface Torment extends StageOptions {
   /** Rounds for each `scale`. */
   rounds: number;
+  /** How long the services may take to be as before, where a fault has a limit of its own. */
+  calmWithinMs?: number | undefined;
   /** Before the workers begin. */
   prepare?(scene: Scene): Promise<void>;
   /** One round. When it ends all services have to be there again. */
@@ -87,7 +89,15 @@ async function play(life: Life, { database, seed, scale, log }: Setting, torment
   log(`${rounds} rounds are over`);
   const over = performance.now();
 
-  const { broken, changes, tasks } = await check({ ...stage, client, history, audience, before });
+  const { calmWithinMs } = torment;
+  const { broken, changes, tasks } = await check({
+    ...stage,
+    client,
+    history,
+    audience,
+    before,
+    calmWithinMs,
+  });
   const faults = (await torment.judge?.(scene)) ?? [];
   log(`settled and checked in ${Math.round(performance.now() - over)} ms`);
   return {

@@ -27,7 +27,12 @@ const LARGE_ANSWERS = [
   'GET /users/export HTTP/1.1\r\nhost: localhost\r\n\r\n',
 ];
 
-/** Those are let go after two minutes, for which the short form has no time. */
+/**
+ * Who does not read an answer is let go after 60 seconds without a byte, or twice that, because Node forgives a queue that
+ * has changed once: the short form has no time for it.
+ */
+const UNREAD_ANSWERS_MS = 150_000;
+
 async function leaveAnswers(scene: Scene): Promise<void> {
   for (const base of scene.bases)
     for (const request of LARGE_ANSWERS) for (let n = 0; n < 10; n++) await open(scene, base, request);
@@ -102,6 +107,7 @@ export const slowReaders: Fault = {
   run(setting) {
     return torment(setting, {
       rounds: 1,
+      calmWithinMs: setting.scale > 1 ? UNREAD_ANSWERS_MS : undefined,
       env: { MAX_STREAMS_PER_CLIENT: '1000' },
       async strike(scene) {
         const { bases, count } = scene;
