@@ -28,8 +28,8 @@ export interface RunnerOptions {
 }
 
 /**
- * How many ends and claims one transaction of the runner has at most. On SQLite nothing else happens meanwhile: a
- * thousand would hold up every look-up for 30 ms.
+ * How many ends and claims one transaction of the runner has at most. Its statements are made, and its answers read, in one
+ * go each, and look-ups wait meanwhile; on SQLite other writes wait for the whole of it.
  */
 export const MOST_AT_ONCE = { sqlite: 50, postgresql: 100 } as const;
 
