@@ -84,47 +84,47 @@ onEachDatabase(
   },
 );
 
-t.test(
-  'so many are let in as were just served, fewer while the loop is late, and soon all again',
-  async (t) => {
-    const shedding = new Shedding(500);
-    let now = performance.now();
-    /** So many requests come evenly in a window; gives how many are let in. */
-    const window = (requests: number, delayMs: number, workMs = delayMs) => {
-      let served = 0;
-      for (let n = 0; n < requests; n++) {
-        now += 100 / requests;
-        if (!shedding.refuses(now)) served++;
-      }
-      shedding.measured(delayMs, workMs, now);
-      return served;
-    };
-    for (let n = 0; n < 9; n++) t.equal(window(50, 5000), 50);
-    t.equal(shedding.rate, Infinity, 'a few late windows with few requests may be anything');
-    window(1000, 5);
-    for (let n = 0; n < 10; n++) window(1000, 200, 10);
-    t.equal(shedding.rate, Infinity, 'late by what others do is not late');
-    window(400, 90);
-    const begun = shedding.rate;
-    t.ok(begun > 3300 && begun < 3500, `${begun} a second are let in where 4000 were`);
-    const served = window(1000, 90);
-    t.ok(served > begun / 11 && served < begun / 9, `${served} of 1000 in a tenth of a second`);
-    t.ok(shedding.rate < begun, 'fewer when it is still late');
-    for (let n = 0; n < 100; n++) window(1000, 90);
-    t.ok(window(1000, 90) >= 1, 'some are always let in');
-    for (let n = 0; n < 20; n++) window(1000, 5);
-    t.ok(shedding.rate > 40, 'more when it is not');
-    for (let n = 0; n < 11; n++) window(1, 5);
-    t.equal(shedding.rate, Infinity, 'and all a second after the last that was one too many');
-    for (let n = 0; n < 10; n++) window(5, 90);
-    t.ok(shedding.rate < 50, 'few heavy requests are too many when it goes on');
-    for (let n = 0; n < 10; n++) window(5, 90);
-    t.ok(shedding.rate < 50, 'few heavy requests are too many when it goes on');
-    const never = new Shedding(0);
-    for (let n = 0; n < 10; n++) never.measured(10_000, 10_000, now + n * 10_000);
-    t.notOk(never.refuses(), 'unless it is switched off');
-  },
-);
+t.test('what is read late in a turn of a loop that is late is refused, and soon nothing is', async (t) => {
+  const shedding = new Shedding(500);
+  let now = performance.now();
+  /** Requests that come evenly in a turn of so many milliseconds; gives how many are let in. */
+  const turn = (ms: number, requests: number) => {
+    shedding.turn(now);
+    let served = 0;
+    for (let n = 0; n < requests; n++) if (!shedding.refuses(now + (ms * n) / requests)) served++;
+    now += ms;
+    return served;
+  };
+  const window = (requests: number, delayMs: number, workMs = delayMs) => {
+    const served = turn(100, requests);
+    shedding.measured(delayMs, workMs, now);
+    return served;
+  };
+  for (let n = 0; n < 9; n++) t.equal(window(50, 5000), 50);
+  t.notOk(shedding.isOver, 'late for less than a second it may be anything');
+  window(50, 5);
+  for (let n = 0; n < 20; n++) window(1000, 200, 10);
+  t.notOk(shedding.isOver, 'late by what others do is not late');
+  window(400, 90);
+  t.ok(shedding.isOver, 'one late window with many');
+  for (let n = 0; n < 3; n++) turn(100, 1000);
+  t.ok(turn(100, 1000) < 35, 'those of the first 3 ms: more was refused than a turn should last');
+  turn(3, 1000);
+  t.equal(turn(20, 1000), 1000, 'all of 20 ms, when the turn before refused nobody');
+  const served = turn(25, 1000);
+  t.ok(served > 790 && served < 810, `${served} of 1000, the first 20 ms of 25`);
+  turn(20, 0);
+  shedding.measured(90, 90, now);
+  for (let n = 0; n < 9; n++) window(0, 5);
+  t.ok(shedding.isOver, 'until it has refused nothing for a second');
+  window(0, 5);
+  t.notOk(shedding.isOver);
+  for (let n = 0; n < 10; n++) window(5, 90);
+  t.ok(shedding.isOver, 'few heavy requests are too many when it goes on');
+  const never = new Shedding(0);
+  for (let n = 0; n < 20; n++) never.measured(10_000, 10_000, now + n * 10_000);
+  t.notOk(never.isOver, 'unless it is switched off');
+});
 
 function ask(agent: Agent, url: string): Promise<Seen> {
   return new Promise((resolve, reject) => {

@@ -13,6 +13,8 @@ export interface Reader {
   readonly dialect: DialectName;
   /** `?` stands for a value in both dialects. The texts must be few: values, a limit among them, belong in `values`. */
   read<Row>(sql: string, values: readonly unknown[]): Promise<Row[]>;
+  /** Queries that wait for a connection. */
+  waiting(): number;
   close(): void;
 }
 
@@ -44,6 +46,7 @@ function readSqlite(path: string, failed: Failed): Reader {
         throw error;
       }
     },
+    waiting: () => 0,
     close: () => database.close(),
   };
 }
@@ -54,6 +57,7 @@ function readMemory(orm: Orm): Reader {
     dialect: 'sqlite',
     read: <Row>(sql: string, values: readonly unknown[]) =>
       orm.em.fork().execute<Row[]>(sql, values.map(toSqlite)),
+    waiting: () => 0,
     close() {},
   };
 }
@@ -73,6 +77,7 @@ async function readPostgresql(orm: Orm): Promise<Reader> {
       }
       return (await pool.query({ ...statement, values: [...values] })).rows as Row[];
     },
+    waiting: () => pool.waitingCount,
     close() {},
   };
 }

@@ -9,13 +9,16 @@ import { Shedding } from './shedding.ts';
 
 /** Writes come again when the oldest has waited for so long: a commit takes milliseconds, so the database is not keeping up. */
 const LONGEST_QUEUE_MS = 2000;
+/** Queries that wait for a connection to PostgreSQL: more would wait for longer than most clients do. */
+const MOST_QUERIES = 200;
 
 /**
  * Sends requests away while there are more than can be served. Without it all of them wait, longer and longer, until
  * their clients have gone; with it most are served as fast as ever and the rest are told at once to come again.
  *
- * - **The event loop is late**: each request waits in the kernel before it is read. Those beyond a rate are refused before
+ * - **The event loop is late**: each request waits in the kernel before it is read. Those that come late in one of its turns are refused before
  *   anything else is done with them: a refusal by way of the hooks wrote a line with a stack for each.
+ * - **Queries wait** for a connection to PostgreSQL: whoever else comes is refused.
  * - **Writes wait**: who only reads is served as before. What runs in the background is not refused: it holds leases.
  */
 export default plugin(
@@ -24,15 +27,24 @@ export default plugin(
     const essential = new Set<string>();
     let shed = 0;
     let turnedBack = 0;
+    let unread = 0;
     let told = 0;
+    /** Ahead of what else this turn of the loop has put off: that is work of the next one. */
+    const turn = () => {
+      if (!shedding.isOver) return;
+      shedding.turn();
+      setImmediate(turn);
+    };
     const loop = new LoopDelay((delayMs, workMs) => {
-      const wasOver = shedding.rate < Infinity;
+      const wasOver = shedding.isOver;
       shedding.measured(delayMs, workMs);
-      const isOver = shedding.rate < Infinity;
-      if (isOver && !wasOver)
+      if (shedding.isOver && !wasOver) {
         app.log.warn({ delayMs, workMs }, 'more requests come than can be served: some are refused');
-      if (wasOver && !isOver) app.log.warn({ refused: shed - told }, 'all requests are served again');
-      if (!isOver) told = shed;
+        turn();
+      }
+      if (wasOver && !shedding.isOver)
+        app.log.warn({ refused: shed - told }, 'all requests are served again');
+      if (!shedding.isOver) told = shed;
     });
 
     app.addHook('onRoute', ({ url, config }) => {
@@ -47,6 +59,10 @@ export default plugin(
     });
     // No promise: it stands before every request.
     app.addHook('onRequest', (request, _reply, done) => {
+      if (app.reader.waiting() > MOST_QUERIES && request.routeOptions.config.essential !== true) {
+        unread++;
+        return done(queriesWait());
+      }
       if (READING.has(request.method) || app.writeQueue.oldestMs <= LONGEST_QUEUE_MS) return done();
       turnedBack++;
       done(writesWait());
@@ -64,6 +80,7 @@ export default plugin(
       () => [
         { labels: { reason: 'event_loop' }, value: shed },
         { labels: { reason: 'write_queue' }, value: turnedBack },
+        { labels: { reason: 'read_queue' }, value: unread },
       ],
     );
   },
@@ -87,6 +104,10 @@ const OVERLOADED_HEAD = Object.entries({
 function pathOf({ url = '' }: IncomingMessage): string {
   const end = url.indexOf('?');
   return end < 0 ? url : url.slice(0, end);
+}
+
+function queriesWait(): Unavailable {
+  return new Unavailable('too-busy', 'More is asked for than the database can answer. Nothing was changed.');
 }
 
 function writesWait(): Unavailable {

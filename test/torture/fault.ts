@@ -12,6 +12,8 @@ export interface Outcome {
   figures: Record<string, number | string>;
   /** What was found broken; empty when all invariants hold. */
   broken: string[];
+  /** Goals of time and throughput that were missed: told, and no reason to fail, because a machine may be busy. */
+  missed?: string[];
 }
 export interface Fault {
   name: string;

@@ -63,15 +63,20 @@ async function run(name: string, database: DatabaseName): Promise<Result> {
   const outcome = fault
     ?.run({ database, seed, scale, log })
     .catch((error) => failed(`it could not be run: ${error?.stack ?? error}`));
-  const { rounds, figures, broken } =
-    (await Promise.race([outcome, limit])) ?? failed('there is no such fault');
+  const {
+    rounds,
+    figures,
+    broken,
+    missed = [],
+  } = (await Promise.race([outcome, limit])) ?? failed('there is no such fault');
   const told = Object.entries(figures).map(([what, figure]) => `${what}: ${figure}`);
   const result = broken.length === 0 ? 'nothing broken' : `BROKEN ${broken.length} times`;
   log(
     [`${rounds} rounds, ${result}, ${Math.round((performance.now() - start) / 1000)} s`, ...told].join('; '),
   );
   for (const one of broken) log(`BROKEN: ${one}`);
-  return { fault: name, database, rounds, figures, broken };
+  for (const one of missed) log(`MISSED: ${one}`);
+  return { fault: name, database, rounds, figures, broken, missed };
 }
 
 function fuzz(): boolean {

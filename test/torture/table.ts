@@ -22,7 +22,8 @@ export function table(results: readonly Result[]): string {
 
 function cell(result: Result | undefined): string {
   if (result === undefined) return '–';
-  const { rounds, broken } = result;
+  const { rounds, broken, missed = [] } = result;
   const outcome = broken.length === 0 ? 'nothing broken' : `**${broken.length} broken**`;
-  return `${rounds} ${rounds === 1 ? 'round' : 'rounds'}, ${outcome}`;
+  const told = [outcome, ...missed.map((goal) => `goal missed: ${goal}`)].join('; ');
+  return `${rounds} ${rounds === 1 ? 'round' : 'rounds'}, ${told}`;
 }

@@ -7,7 +7,7 @@ const TIMES = 10;
 const LEAST_SHARE = 0.8;
 const LATEST_REFUSAL_MS = 100;
 const LONGEST_RECOVERY_MS = 5000;
-/** With more of its core in other hands, share and latency are told, and not judged. */
+/** With more of its core in other hands, or less than asked for sent, share and latency are told, and not judged. */
 const MOST_LOST = 0.1;
 
 /**
@@ -23,6 +23,7 @@ export const overload: Fault = {
       const { generate, watchCore } = world;
       const figures: Record<string, number | string> = {};
       const broken: string[] = [];
+      const missed: string[] = [];
       const base = { users: USERS, connections: 32, warmUpSeconds: 1, seconds: 4 };
       await generate({ ...base, tag: 'seed', fill: true });
       for (let round = 1; round <= setting.scale; round++) {
@@ -40,18 +41,19 @@ export const overload: Fault = {
           'refusals after ms (99 %)': flood.refusedMs.p99,
           'accepted after ms (99 %)': flood.acceptedMs.p99,
           'recovered after ms': recovery,
+          'refusals after ms (50 %)': flood.refusedMs.p50,
           'core lost to other processes': lost().toFixed(2),
         });
         // A core that is not the service's own is late whatever the service does.
-        const isAlone = lost() < MOST_LOST;
+        const isAlone = lost() < MOST_LOST && flood.sent > 0.9 * TIMES * capacity;
         if (calm.refused + calm.other > 0) broken.push('requests were refused below capacity');
-        if (isAlone && share < LEAST_SHARE) broken.push(`only ${share.toFixed(2)} of capacity was accepted`);
+        if (isAlone && share < LEAST_SHARE) missed.push(`only ${share.toFixed(2)} of capacity was accepted`);
         if (isAlone && flood.refusedMs.p99 > LATEST_REFUSAL_MS)
-          broken.push(`refusals took ${flood.refusedMs.p99} ms`);
+          missed.push(`refusals took ${flood.refusedMs.p99} ms`);
         if (flood.other > 0) broken.push(`${flood.other} requests were neither served nor refused`);
-        if (recovery > LONGEST_RECOVERY_MS) broken.push(`it took ${recovery} ms to recover`);
+        if (recovery > LONGEST_RECOVERY_MS) missed.push(`it took ${recovery} ms to recover`);
       }
-      return { rounds: setting.scale, figures, broken };
+      return { rounds: setting.scale, figures, broken, missed };
     }),
 };
 
