@@ -18,7 +18,7 @@ import {
 } from './torture/log-invariants.ts';
 
 /** How often a service is killed: `.ci/run` does it 50 times. The stream is cut twice as often. */
-const KILLS = Number(process.env.STORM_KILLS ?? 5);
+const KILLS = Number(process.env.STORM_KILLS ?? 8);
 const WRITERS = 8;
 
 /** What writers and followers share: where the services are, and when all is over. */
