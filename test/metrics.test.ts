@@ -1,5 +1,6 @@
 import parse from 'parse-prometheus-text-format';
 import t from 'tap';
+import { RequestCounts } from '../src/operations/request-counts.ts';
 import { createUser } from '../src/users/users.ts';
 import { startApp, type TestApp } from './support/app.ts';
 import { emptyDatabase, onEachDatabase } from './support/databases.ts';
@@ -174,4 +175,14 @@ onEachDatabase('tasks are counted along indexes', async (t, dialect) => {
     t.match(plan, /tasks_(queued|running|state_id)/);
     t.notMatch(plan, /Seq Scan on tasks|SCAN tasks(?! USING)/, plan);
   }
+});
+
+t.test('what was asked lately is forgotten within two seconds', async (t) => {
+  const counts = new RequestCounts();
+  for (let n = 0; n < 60; n++) counts.count('GET', '/users/:id', 200, 1);
+  const now = performance.now();
+  t.ok(counts.lately(now) >= 60 - 1, `${counts.lately(now)}`);
+  const half = counts.lately(now + 1500);
+  t.ok(half > 25 && half <= 60, `${half} a second and a half later`);
+  t.equal(counts.lately(now + 4000), 0);
 });

@@ -36,10 +36,11 @@ export class RequestCounts {
     counts.sumMs += ms;
   }
 
-  /** How many there were in the last second, or in some of it and the one before. */
-  lately(): number {
-    this.#turnOver();
-    return this.#lately.many + this.#lately.before;
+  /** How many there were in the last second: of the one before this, that part which is as long ago is not counted. */
+  lately(now = performance.now()): number {
+    this.#turnOver(now);
+    const { since, many, before } = this.#lately;
+    return many + before * (1 - (now - since) / LATELY_MS);
   }
 
   #turnOver(now = performance.now()): void {
