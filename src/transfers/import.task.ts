@@ -40,7 +40,7 @@ interface Checkpoint {
  * Rows in one transaction. On SQLite every other write waits for it, and its index for searches is the cheaper the more
  * rows there are in it; PostgreSQL takes as long for a row whatever their number.
  */
-const BATCH_ROWS = { sqlite: { busy: 25, quiet: 500 }, postgresql: { busy: 50, quiet: 50 } };
+const BATCH_ROWS = { sqlite: { busy: 25, quiet: 1000 }, postgresql: { busy: 50, quiet: 50 } };
 
 /**
  * Reads the file that was uploaded for this task, and makes of its rows users as `POST /users` would. The users, their
