@@ -31,7 +31,7 @@ export interface RunnerOptions {
  * How many ends and claims one transaction of the runner has at most. Its statements are made, and its answers read, in one
  * go each, and look-ups wait meanwhile; on SQLite other writes wait for the whole of it.
  */
-export const MOST_AT_ONCE = { sqlite: 50, postgresql: 100 } as const;
+export const MOST_AT_ONCE = 50;
 
 /** How many functions are begun in one turn of the event loop; so many take half a millisecond. */
 export const BEGUN_AT_ONCE = 25;

@@ -207,14 +207,13 @@ export class TaskRunner {
     const now = performance.now();
     for (const run of this.#runs.over()) if (run.outcome === 'lost') this.#runs.close(run);
     const saves = now >= this.#progressAt;
-    const most = MOST_AT_ONCE[this.#options.queue.reader.dialect];
     const working = !this.#stopping;
     const room =
       working && this.#mayClaim ? this.#slots.room(this.#runs.active(), this.#suspectsWait) : undefined;
-    if (room !== undefined) room.free = Math.min(room.free, most);
+    if (room !== undefined) room.free = Math.min(room.free, MOST_AT_ONCE);
     const rescues = this.#orphans ? 'all' : 'expired';
     const due: Due = {
-      over: [...this.#runs.over()].slice(0, most),
+      over: [...this.#runs.over()].slice(0, MOST_AT_ONCE),
       strays: this.#strays,
       progress: saves ? this.#runs.unsaved() : [],
       renew: now >= this.#renewAt && (this.#runs.size > 0 || this.#mayHaveStrays),
