@@ -118,7 +118,7 @@ export async function pruneAnswers(em: EntityManager, time: Date, most: number):
   return rows.length;
 }
 
-/** Records that are looked through in one transaction: SQLite does nothing else meanwhile. */
+/** Records that are looked through in one transaction: on SQLite other writes wait meanwhile. */
 const WINDOW = 200;
 
 /**

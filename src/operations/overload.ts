@@ -16,8 +16,8 @@ const MOST_QUERIES = 200;
  * Sends requests away while there are more than can be served. Without it all of them wait, longer and longer, until
  * their clients have gone; with it most are served as fast as ever and the rest are told at once to come again.
  *
- * - **The event loop is late**: each request waits in the kernel before it is read. Those that come late in one of its turns are refused before
- *   anything else is done with them: a refusal by way of the hooks wrote a line with a stack for each.
+ * - **The event loop is late**: each request waits in the kernel before it is read. Those that come late in one of its
+ *   turns are refused before anything else is done with them: by way of the hooks each wrote a line with a stack.
  * - **Queries wait** for a connection to PostgreSQL: whoever else comes is refused.
  * - **Writes wait**: who only reads is served as before. What runs in the background is not refused: it holds leases.
  */

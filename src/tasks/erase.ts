@@ -3,7 +3,7 @@ import type { Tx } from '../db/tx.ts';
 import { cancelTask } from './control.ts';
 import { CANCEL, CHANGED } from './topics.ts';
 
-/** Tasks that are looked through in one transaction: SQLite does nothing else meanwhile. */
+/** Tasks that are looked through in one transaction: on SQLite other writes wait meanwhile. */
 const WINDOW = 100;
 const COLUMNS = ['input', 'progress', 'checkpoint', 'result', 'error'] as const;
 
