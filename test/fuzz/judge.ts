@@ -16,6 +16,8 @@ export interface Verdict {
   query: Record<string, unknown>;
   /** By lower-case name, of those the document knows. */
   headers: Record<string, string>;
+  /** The key it was sent with. Each client has `Idempotency-Key`s of its own. */
+  client: string;
   /** The body as read; undefined when there is none, or none that can be read. */
   body: unknown;
 }
@@ -39,6 +41,7 @@ export class Judge {
       path: {},
       query: {},
       headers: {},
+      client: '',
       body: undefined,
     };
     const say = (valid: 'no' | 'unclear', reason: string) => {
@@ -63,7 +66,7 @@ export class Judge {
     }
     this.#query(verdict, operation, rawQuery, say);
     this.#headers(verdict, operation, sent, say);
-    this.#bearer(operation, sent, bearerOf, say);
+    this.#bearer(verdict, operation, sent, bearerOf, say);
     this.#body(verdict, operation, sent, say);
     return verdict;
   }
@@ -149,11 +152,12 @@ export class Judge {
     this.#check(pointer, value, `${place} ${name}`, say);
   }
 
-  #bearer(operation: Operation, { headers }: Sent, bearerOf: BearerOf, say: Say): void {
+  #bearer(verdict: Verdict, operation: Operation, { headers }: Sent, bearerOf: BearerOf, say: Say): void {
     if (!operation.isGuarded) return;
     const [first, ...more] = headers.filter(([name]) => name === 'authorization');
     if (more.length > 0) say('unclear', 'two keys');
     const bearer = first === undefined ? 'none' : bearerOf(first[1]);
+    verdict.client = (first?.[1] ?? '').trim().replace(/^bearer +/i, '');
     if (bearer === 'none') say('no', 'no key');
     if (bearer === 'given') say('unclear', 'a key that may be too narrow, or revoked');
   }

@@ -59,8 +59,9 @@ async function runOnPostgres(): Promise<boolean> {
     let made = 0;
     return await run('postgresql', {
       async fresh() {
-        await server.query(`create database fuzz_${++made} template template_fuzz`);
-        return server.url(`fuzz_${made}`);
+        const name = `fuzz_${++made}`; // others ask for theirs meanwhile
+        await server.query(`create database ${name} template template_fuzz`);
+        return server.url(name);
       },
       drop: async (url) => {
         await server.query(`drop database ${new URL(url).pathname.slice(1)} with (force)`);

@@ -203,14 +203,14 @@ export class Model {
 
   /** With an `Idempotency-Key` that was used before. */
   #replay(verdict: Verdict): number[] | undefined {
-    const kept = this.#kept.get(verdict.headers['idempotency-key'] ?? '');
+    const kept = this.#kept.get(keyOf(verdict) ?? '');
     if (kept === undefined) return undefined;
     if (kept.erased !== this.#erased || this.mayErase.size > 0) return [kept.status, 422];
     return kept.fingerprint === fingerprintOf(verdict) ? [kept.status] : [422];
   }
 
   #keep(verdict: Verdict, { status }: Answer, body: unknown, isReplay: boolean): void {
-    const key = verdict.headers['idempotency-key'];
+    const key = keyOf(verdict);
     if (key === undefined) return;
     const kept = this.#kept.get(key);
     if (isReplay !== (kept !== undefined))
@@ -244,6 +244,12 @@ function patched({ name, email, attributes }: User, patch: Record<string, unknow
 function withoutTimes({ type, userId, version, user, changedFields }: Change): Expected {
   const kept = user && { name: user.name, email: user.email, attributes: user.attributes };
   return { type, userId, version, user: kept, changedFields };
+}
+
+/** Its `Idempotency-Key`, which is its client's own. */
+function keyOf({ client, headers }: Verdict): string | undefined {
+  const key = headers['idempotency-key'];
+  return key === undefined ? undefined : `${client} ${key}`;
 }
 
 /** The same request: operation, and the body as it is read. The order of members counts, spaces do not. */

@@ -294,6 +294,7 @@ const NOTHING: Verdict = {
   path: {},
   query: {},
   headers: {},
+  client: '',
   body: undefined,
 };
 const NO_ANSWER: Answer = { status: 400, headers: {}, text: '' };
