@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { exportUsers } from '../src/transfers/export.ts';
+import { csvLines, ndjsonLines } from '../src/transfers/lines.ts';
 import type { User } from '../src/users/users.schemas.ts';
 import { startApp } from './support/app.ts';
 import { onEachDatabase } from './support/databases.ts';
@@ -114,10 +115,10 @@ onEachDatabase(
       json: { name: '=cmd|"x"', email: '+a@example.com', attributes: { a: '=1' } },
     });
     const csv = await app.request('GET', '/users/export?format=csv');
-    t.equal(csv.text, `id,name,email,attributes\r\n1,"'=cmd|""x""",'+a@example.com,"{""a"":""=1""}"\r\n`);
+    t.equal(csv.text, `id,name,email,attributes\r\n1,"'=cmd|""x""","'+a@example.com","{""a"":""=1""}"\r\n`);
     t.equal(csv.headers['muster-position'], '1');
     const raw = await app.request('GET', '/users/export?format=csv&raw=true');
-    t.equal(raw.text, 'id,name,email,attributes\r\n1,"=cmd|""x""",+a@example.com,"{""a"":""=1""}"\r\n');
+    t.equal(raw.text, 'id,name,email,attributes\r\n1,"=cmd|""x""","+a@example.com","{""a"":""=1""}"\r\n');
     t.equal(
       (await app.request('GET', '/users/export?format=csv&name=nobody')).text,
       'id,name,email,attributes\r\n',
@@ -140,8 +141,41 @@ onEachDatabase('others come in between the pages of an export', async (t, dialec
   };
   let next = setImmediate(count);
   let pages = 0;
-  for await (const _ of exportUsers(app.app.reader, head, {}, () => true)) pages++;
+  for await (const _ of exportUsers(app.app.reader, head, {}, ndjsonLines, () => true)) pages++;
   clearImmediate(next);
   t.ok(pages > 5);
   t.ok(turns >= pages, `${turns} turns of the event loop for ${pages} pages`);
 });
+
+onEachDatabase(
+  'a line is the same, whether the database has made it or it is of the log',
+  async (t, dialect) => {
+    const app = await startApp(t, dialect);
+    const starts = [...'=+-@＝＋－＠"\',;a\u00a1\u{1f600}|*[]?'];
+    for (const [n, start] of starts.entries()) {
+      const json = {
+        name: `${start}"x" ',\\ \u2028 é e\u0301 \u{10ffff}${n}`,
+        email: `${/^[=+-]/.test(start) ? start : ''}${n}.É@example.com`,
+        attributes: { [start]: [start, null, 1e300, -0, { '\n\r\t"': '\u0001\\' }], ' b': '' },
+      };
+      t.equal((await app.request('POST', '/users', { json })).status, 201);
+    }
+    await app.request('PATCH', '/users/2', { json: { name: 'Once more' } });
+    const { head } = await app.app.logExtent();
+    const texts = async () => {
+      const found: string[] = [];
+      for (const lines of [ndjsonLines, await csvLines(false), await csvLines(true)]) {
+        let text = '';
+        for await (const page of exportUsers(app.app.reader, head, {}, lines, () => true)) text += page;
+        found.push(text);
+      }
+      return found;
+    };
+    const made = await texts();
+    for (const text of made) t.equal(text.split('\n').length, starts.length + 1);
+    for (let id = 1; id <= starts.length; id++) {
+      await app.request('PATCH', `/users/${id}`, { json: { name: `Renamed ${id}` } });
+    }
+    t.strictSame(await texts(), made);
+  },
+);

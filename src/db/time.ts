@@ -30,3 +30,10 @@ export function msUntil(dialect: DialectName, time: string): string {
     ? `(${time} - ${now(dialect)})`
     : `ceil(extract(epoch from (${time} - ${now(dialect)})) * 1000)::float8`;
 }
+
+/** `time` (SQL) as RFC 3339 text in UTC, to the millisecond: as `toRfc3339` writes it. */
+export function rfc3339(dialect: DialectName, time: string): string {
+  return dialect === 'sqlite'
+    ? `strftime('%Y-%m-%dT%H:%M:%fZ', ${time} / 1000.0, 'unixepoch')`
+    : `to_char(${time} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
+}

@@ -1,13 +1,12 @@
 import { Readable } from 'node:stream';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import type { FastifyReply } from 'fastify';
 import { positionHeader } from '../changes/changes.schemas.ts';
 import { needs } from '../http/access.ts';
 import { TAGS } from '../http/openapi.ts';
 import { invalidParameter, problems } from '../http/problems.ts';
 import { ref } from '../http/schemas.ts';
-import { type UserRow, userJson } from '../users/user-json.ts';
 import { exportUsers } from './export.ts';
+import { csvLines, ndjsonLines } from './lines.ts';
 import { CSV, ExportedCsv, ExportedNdjson, ExportQuery, NDJSON } from './transfers.schemas.ts';
 
 const exports: FastifyPluginAsyncTypebox = async (app) => {
@@ -42,7 +41,8 @@ const exports: FastifyPluginAsyncTypebox = async (app) => {
     async (request, reply) => {
       const { format, raw, ...filter } = request.query;
       const { head: position, epoch } = await app.logExtent();
-      const pages = exportUsers(app.reader, position, filter, app.isBusy);
+      const lines = format === 'csv' ? await csvLines(raw) : ndjsonLines;
+      const pages = exportUsers(app.reader, position, filter, lines, app.isBusy);
       const first = await pages.next(); // what it refuses is still to be told
       reply
         .header('muster-position', position)
@@ -50,39 +50,14 @@ const exports: FastifyPluginAsyncTypebox = async (app) => {
         .header('content-disposition', `attachment; filename="users.${format}"`)
         .type(format === 'csv' ? `${CSV}; charset=utf-8` : NDJSON);
       if (request.method === 'HEAD') return reply.send('' as never);
-      const write = format === 'csv' ? await csvWriter(raw) : ndjsonText;
-      return sendPages(reply, first, pages, write);
+      // One page is asked for when the client has taken the one before.
+      const texts = async function* () {
+        yield lines.header;
+        for (let page = first; !page.done; page = await pages.next()) yield page.value;
+      };
+      return reply.send(Readable.from(texts(), { objectMode: false }) as never);
     },
   );
 };
-
-type Step = IteratorResult<UserRow[]>;
-
-/** One page is asked for when the client has taken the one before. */
-function sendPages(
-  reply: FastifyReply,
-  first: Step,
-  pages: AsyncIterator<UserRow[]>,
-  write: (page: UserRow[], isFirst: boolean) => string,
-) {
-  const texts = async function* () {
-    for (let step = first; !step.done; step = await pages.next()) {
-      const text = write(step.value, step === first);
-      if (text !== '') yield text;
-    }
-  };
-  return reply.send(Readable.from(texts(), { objectMode: false }) as never);
-}
-
-function ndjsonText(page: UserRow[]): string {
-  return page.map((row) => `${userJson(row)}\n`).join('');
-}
-
-async function csvWriter(raw: boolean) {
-  const { stringify } = await import('csv-stringify/sync');
-  const columns = ['id', 'name', 'email', 'attributes'];
-  return (page: UserRow[], isFirst: boolean) =>
-    stringify(page, { columns, header: isFirst, escape_formulas: !raw, record_delimiter: 'windows' });
-}
 
 export default exports;

@@ -7,6 +7,9 @@ import { emailKey, nameKey, searchTerm } from './keys.ts';
 import { USER_COLUMNS, type UserRow } from './user-json.ts';
 import type { ListUsersQuery } from './users.schemas.ts';
 
+/** Which users are wanted; without any, all. */
+export type UserFilter = Pick<ListUsersQuery, 'email' | 'name' | 'q'>;
+
 interface Page {
   rows: UserRow[];
   /** Where the next page goes on; undefined at the end. */
@@ -52,6 +55,22 @@ export async function listUsers(reader: Reader, query: ListUsersQuery): Promise<
   return { rows, next: last && writeCursor(list, [sort.valueOf(last), last.id]) };
 }
 
+/**
+ * The users with `after` < id ≤ `to`, by id, at most `limit`, as what `query` makes of the SQL that finds them: all that is
+ * to stand behind its `select …`.
+ * @throws {Malformed} for a `q` too short for its index
+ */
+export function readUsers<Row>(
+  reader: Reader,
+  filter: UserFilter,
+  { after, to, limit }: { after: number; to: number; limit: number },
+  query: (from: string) => string,
+): Promise<Row[]> {
+  const range = { sql: 'id > ? and id <= ?', values: [after, to] };
+  const { sql, values } = from(reader.dialect, filter, { by: 'order by id' }, range, limit);
+  return reader.read<Row>(query(sql), values);
+}
+
 function readOrder(dialect: DialectName, query: ListUsersQuery, list: unknown, column: string): Order {
   const descending = query.sort.startsWith('-');
   const direction = descending ? 'desc' : 'asc';
@@ -86,20 +105,40 @@ async function findRows(
   range: Condition | undefined,
   limit: number,
 ): Promise<UserRow[]> {
+  const { email, name, q } = query;
+  if (q !== undefined && email === undefined && name === undefined && order.column !== 'id')
+    return search(reader, readTerm(q), order, range, limit);
+  const { sql, values } = from(reader.dialect, query, order, range, limit);
+  return reader.read<UserRow>(`select ${USER_COLUMNS} ${sql}`, values);
+}
+
+/** What stands behind `select …` for the next users of an order; of a search alone, only by id. */
+function from(
+  dialect: DialectName,
+  { email, name, q }: UserFilter,
+  { by }: Pick<Order, 'by'>,
+  range: Condition | undefined,
+  limit: number,
+): Condition {
   const filters = [range];
-  if (query.email !== undefined) filters.push({ sql: 'email_key = ?', values: [emailKey(query.email)] });
-  if (query.name !== undefined) filters.push({ sql: 'name_key = ?', values: [nameKey(query.name)] });
-  const term = query.q === undefined ? undefined : readTerm(query.q);
-  if (term === undefined) return select(reader, filters, order, limit);
-  if (filters.length > 1)
-    return select(reader, [...filters, contains(reader.dialect, 'search_key', term)], order, limit);
-  return search(reader, term, order, range, limit);
+  if (email !== undefined) filters.push({ sql: 'email_key = ?', values: [emailKey(email)] });
+  if (name !== undefined) filters.push({ sql: 'name_key = ?', values: [nameKey(name)] });
+  if (q !== undefined) {
+    const isAlone = filters.length === 1;
+    // The trigrams of a page are in the order of the ids themselves.
+    const rest = `${range === undefined ? '' : `and ${range.sql}`} ${by} limit ?`;
+    const page = { sql: rest.replace(/\bid\b/g, 'rowid'), values: [...(range?.values ?? []), limit] };
+    const term = readTerm(q);
+    filters.push(isAlone ? matchesSearch(dialect, term, page) : contains(dialect, 'search_key', term));
+  }
+  const values = filters.flatMap((condition) => condition?.values ?? []);
+  return { sql: `from users ${where(filters)} ${by} limit ?`, values: [...values, limit] };
 }
 
 /**
  * A search in the order of an index has two ways: along the index, looking at each row, which is good when many match,
  * and through the trigrams, sorting all that match, which is good when few do. So it looks at the next rows along the
- * index first, and only when they do not fill the page asks the trigrams. By id, the trigrams are in order themselves.
+ * index first, and only when they do not fill the page asks the trigrams.
  */
 async function search(
   reader: Reader,
@@ -108,14 +147,6 @@ async function search(
   range: Condition | undefined,
   limit: number,
 ): Promise<UserRow[]> {
-  if (order.column === 'id') {
-    const beyond = range === undefined ? '' : `and row${range.sql}`;
-    const page = {
-      sql: `${beyond} ${order.by.replace(' id ', ' rowid ')} limit ?`,
-      values: [...(range?.values ?? []), limit],
-    };
-    return select(reader, [range, matchesSearch(reader.dialect, term, page)], order, limit);
-  }
   const near = `(select * from users ${where([range])} ${order.by} limit ${NEAR_ROWS}) as near`;
   const held = contains(reader.dialect, 'search_key', term);
   const values = [...(range?.values ?? []), ...held.values];
@@ -143,19 +174,6 @@ function apart(dialect: DialectName, conditions: (Condition | undefined)[]): Con
 
 /** About 10 ms of looking at rows one by one. */
 const NEAR_ROWS = 5000;
-
-function select(
-  reader: Reader,
-  filters: (Condition | undefined)[],
-  order: Order,
-  limit: number,
-): Promise<UserRow[]> {
-  const values = filters.flatMap((condition) => condition?.values ?? []);
-  return reader.read<UserRow>(`select ${USER_COLUMNS} from users ${where(filters)} ${order.by} limit ?`, [
-    ...values,
-    limit,
-  ]);
-}
 
 function where(conditions: (Condition | undefined)[]): string {
   const present = conditions.filter((condition) => condition !== undefined);
