@@ -29,5 +29,5 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/health/ready`).then(({ status }) => process.exit(status === 200 ? 0 : 1), () => process.exit(1))"]
 # The same flags as `npm start`. Node is process 1 and hears SIGTERM itself.
-ENTRYPOINT ["node", "--preserve-symlinks", "--min-semi-space-size=8", "--max-semi-space-size=8"]
+ENTRYPOINT ["node", "--preserve-symlinks", "--min-semi-space-size=8", "--max-semi-space-size=8", "--heap-growing-percent=50"]
 CMD ["src/server.js"]

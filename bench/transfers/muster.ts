@@ -41,7 +41,7 @@ export async function watchTask(
   for (;;) {
     const task = await readTask(port, path);
     if (isReached(task) || isFinished(task)) return task;
-    await sleep(50);
+    await sleep(100);
   }
 }
 

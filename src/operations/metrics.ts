@@ -28,7 +28,7 @@ declare module 'fastify' {
 }
 
 /** Answers in a second. Whoever follows a task, or scrapes this, is fewer. */
-const BUSY = 50;
+const BUSY = 25;
 /** How long an answer may be given again: some values are counted in the database. */
 const KEPT_MS = 1000;
 /** What reading one metric may take. */

@@ -3,8 +3,8 @@ import type { Metric, Sample } from './metrics.ts';
 /** Upper ends, in milliseconds. From what a look-up takes to what nobody waits for. */
 const BUCKETS_MS = [1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 10_000];
 
-/** Of what came before nobody speaks any more. */
-const LATELY_MS = 1000;
+/** Of what came before nobody speaks any more: who asks now must not wait behind work for which there was time then. */
+const LATELY_MS = 250;
 
 interface RouteCounts {
   method: string;
@@ -36,11 +36,11 @@ export class RequestCounts {
     counts.sumMs += ms;
   }
 
-  /** How many there were in the last second: of the one before this, that part which is as long ago is not counted. */
+  /** How many a second, of late: of the window before this one, that part which is too long ago is not counted. */
   lately(now = performance.now()): number {
     this.#turnOver(now);
     const { since, many, before } = this.#lately;
-    return many + before * (1 - (now - since) / LATELY_MS);
+    return (many + before * (1 - (now - since) / LATELY_MS)) * (1000 / LATELY_MS);
   }
 
   #turnOver(now = performance.now()): void {

@@ -1,4 +1,3 @@
-import { setImmediate as turn } from 'node:timers/promises';
 import { CHANGE_COLUMNS, type ChangeRow, readExtent } from '../changes/log.ts';
 import { isAmong } from '../db/dialect.ts';
 import type { Reader } from '../db/reader.ts';
@@ -6,6 +5,7 @@ import { emailKey, nameKey, searchKey, searchTerm } from '../users/keys.ts';
 import { readUsers, type UserFilter } from '../users/list.ts';
 import type { User } from '../users/users.schemas.ts';
 import type { Lines } from './lines.ts';
+import { Pace } from './pace.ts';
 
 /** A page is read (on SQLite) and written while all else waits: a hundred take a quarter of a millisecond. */
 const PAGE_USERS = { busy: 100, quiet: 1000 };
@@ -44,9 +44,10 @@ export async function* exportUsers(
   const changes = new ChangesSince(reader, position, last);
   const line = lines.sql(reader.dialect);
   const joined = reader.dialect === 'sqlite' ? `cast(string_agg(line, '') as blob)` : `string_agg(line, '')`;
+  const pace = new Pace(isBusy, PAGE_USERS);
   for (let after = 0; after < last; ) {
-    await turn(); // on SQLite nothing else here waits: a client that reads fast had the service for itself
-    const limit = isBusy() ? PAGE_USERS.busy : PAGE_USERS.quiet;
+    const begun = performance.now();
+    const limit = pace.size;
     const [page] = await readUsers<Page>(
       reader,
       filter,
@@ -56,10 +57,13 @@ export async function* exportUsers(
     );
     const to = Number(page?.users) < limit ? last : (page?.last ?? last);
     const { size } = await changes.users({ after, to });
-    if (size === 0) yield page?.text ?? '';
-    else yield await pageThen(reader, position, filter, lines, changes, { after, to });
+    const text =
+      size === 0 ? page?.text : await pageThen(reader, position, filter, lines, changes, { after, to });
+    const ms = performance.now() - begun; // what the client takes to read it is no work
+    yield text ?? '';
     changes.forget(to);
     after = to;
+    await pace.rest(ms); // on SQLite nothing else here waits: a client that reads fast had the service for itself
   }
 }
 

@@ -7,6 +7,7 @@ import { type Accepted, applyRows, type Judged, type OnConflict } from './apply.
 import { readCells, readColumns } from './columns.ts';
 import { bomLength, csvFormat, readHeader } from './csv.ts';
 import { ndjson } from './ndjson.ts';
+import { Pace } from './pace.ts';
 import { insertRefused } from './refused.ts';
 import { countLineEnds, type Place, type Row, type RowFormat, readRows, reasonOf } from './rows.ts';
 import { SeenEmails } from './seen.ts';
@@ -37,10 +38,10 @@ interface Checkpoint {
 }
 
 /**
- * Rows in one transaction. On SQLite every other write waits for it, and its index for searches is the cheaper the more
- * rows there are in it; PostgreSQL takes as long for a row whatever their number.
+ * Rows in one transaction. While nobody else asks it is as large as pays: a commit costs the same whatever is in it. While
+ * others are served it is small, since on SQLite every other write waits for it.
  */
-const BATCH_ROWS = { sqlite: { busy: 25, quiet: 1000 }, postgresql: { busy: 50, quiet: 50 } };
+const BATCH_ROWS = { sqlite: { busy: 25, quiet: 1000 }, postgresql: { busy: 25, quiet: 500 } };
 
 /**
  * Reads the file that was uploaded for this task, and makes of its rows users as `POST /users` would. The users, their
@@ -81,10 +82,11 @@ async function importRows(
   let counts = kept?.counts ?? { created: 0, updated: 0, unchanged: 0, skipped: 0, refused: 0 };
   const seen = new SeenEmails();
   let place = kept?.place ?? start;
-  const { busy, quiet } = BATCH_ROWS[context.tasks.reader.dialect];
-  const batches = inBatches(readRows(source, format, place), () => (isBusy() ? busy : quiet));
+  const pace = new Pace(isBusy, BATCH_ROWS[context.tasks.reader.dialect]);
+  const batches = inBatches(readRows(source, format, place), pace);
   for await (const batch of ahead(batches, (row) => judge(row, check))) {
     signal.throwIfAborted();
+    const begun = performance.now();
     const applied = await saved(context, async (tx) => {
       const applied = await applyRows(tx, batch, options, seen);
       await insertRefused(tx, context.id, applied.refused);
@@ -95,6 +97,7 @@ async function importRows(
     for (const email of applied.emails) seen.add(email);
     report(context, source, place.offset, counts);
     if (applied.conflict !== undefined) throw conflictAt(applied.conflict.row.line, counts);
+    await pace.rest(performance.now() - begun);
   }
   report(context, source, source.bytes, counts);
   await context.save(async () => ({ place, counts, isRead: true }) satisfies Checkpoint);
@@ -102,11 +105,11 @@ async function importRows(
 }
 
 /** A transaction costs the same whatever is in it, so each is full. */
-async function* inBatches(pieces: AsyncIterable<Row[]>, most: () => number): AsyncGenerator<Row[]> {
+async function* inBatches(pieces: AsyncIterable<Row[]>, pace: Pace): AsyncGenerator<Row[]> {
   const held: Row[] = [];
   for await (const rows of pieces) {
     held.push(...rows);
-    for (let many = most(); held.length >= many; many = most()) yield held.splice(0, many);
+    for (let many = pace.size; held.length >= many; many = pace.size) yield held.splice(0, many);
     await turn(); // what has come meanwhile goes first
   }
   if (held.length > 0) yield held;
