@@ -53,8 +53,17 @@ export default plugin(
   { name: 'edge', dependencies: ['problem'] },
 );
 
+const MERGE_PATCH = 'application/merge-patch+json';
+/** The types of bodies that a PATCH reads. */
+export const PATCH_TYPES = [MERGE_PATCH, 'application/json'];
+
+/** For a scope in which there is nothing but a PATCH. */
+export function readMergePatches(scope: FastifyInstance): void {
+  scope.addContentTypeParser(MERGE_PATCH, { parseAs: 'buffer' }, readJsonBody);
+}
+
 /** For `addContentTypeParser` with `parseAs: 'buffer'`. A DELETE may say that it has JSON and then have none. */
-export async function readJsonBody(request: FastifyRequest, body: Buffer | string): Promise<unknown> {
+async function readJsonBody(request: FastifyRequest, body: Buffer | string): Promise<unknown> {
   const bytes = Buffer.isBuffer(body) ? body : Buffer.from(body);
   if (bytes.length === 0 && request.method === 'DELETE') return undefined;
   return parseJson(bytes);

@@ -222,13 +222,8 @@ export default plugin(
   { name: 'problem' },
 );
 
-function acceptedBy(request: FastifyRequest): string {
-  return request.routeOptions.config.accepts ?? 'application/json';
-}
-
-declare module 'fastify' {
-  interface FastifyContextConfig {
-    /** The media types of bodies that the route reads, told with a 415. Default: application/json. */
-    accepts?: string;
-  }
+/** Said by the schema of a route that reads anything else. */
+function acceptedBy({ routeOptions }: FastifyRequest): string {
+  const { consumes = ['application/json'] } = routeOptions.schema ?? {};
+  return consumes.join(', ');
 }

@@ -1,4 +1,5 @@
 import type { Static } from 'typebox';
+import { idSchema } from '../http/schemas.ts';
 
 const Name = {
   type: 'string',
@@ -31,13 +32,7 @@ const Attributes = {
   examples: [{ team: 'engines', desk: 12 }],
 } as const;
 
-export const UserId = {
-  type: 'integer',
-  minimum: 1,
-  maximum: Number.MAX_SAFE_INTEGER,
-  description: 'the number of a user',
-  examples: [1],
-} as const;
+export const UserId = idSchema('the number of a user', 1);
 
 export const exampleUser = {
   id: 1,

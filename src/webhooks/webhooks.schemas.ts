@@ -1,22 +1,11 @@
-import type { TSchema } from 'typebox';
+import type { Static } from 'typebox';
 import { CHANGE_TYPES } from '../changes/change.entity.ts';
 import { Position } from '../changes/changes.schemas.ts';
+import { idSchema, timeSchema } from '../http/schemas.ts';
 
-/** A `Date` until it is written: to `Static` it is unknown. */
-const dateTime = (description: string): TSchema => ({
-  type: 'string',
-  format: 'date-time',
-  description: `${description}: RFC 3339, UTC, to the millisecond`,
-  examples: ['2026-01-15T09:30:00.000Z'],
-});
+const dateTime = (description: string) => timeSchema(`${description}: RFC 3339, UTC, to the millisecond`);
 
-export const WebhookId = {
-  type: 'integer',
-  minimum: 1,
-  maximum: Number.MAX_SAFE_INTEGER,
-  description: 'the number of a webhook',
-  examples: [1],
-} as const;
+export const WebhookId = idSchema('the number of a webhook', 1);
 
 const Url = {
   type: 'string',
@@ -127,6 +116,7 @@ export const NewWebhook = {
   description: 'A webhook to be made.',
   examples: [{ url: example.url, types: example.types, description: example.description }],
 } as const;
+export type NewWebhook = Static<typeof NewWebhook>;
 
 export const WebhookPatch = {
   type: 'object',
@@ -141,6 +131,8 @@ export const WebhookPatch = {
   description: 'A merge patch (RFC 7396) of a webhook.',
   examples: [{ enabled: true }],
 } as const;
+/** What is not named stays; null takes it away. */
+export type WebhookPatch = Static<typeof WebhookPatch>;
 
 export const Replay = {
   type: 'object',

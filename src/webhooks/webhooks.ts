@@ -7,37 +7,10 @@ import { cancelByKey, hastenByKey } from '../tasks/control.ts';
 import { newSecret } from './message.ts';
 import { DELIVER, WEBHOOKS } from './topics.ts';
 import type { OldSecret } from './webhook.entity.ts';
-
-export interface NewWebhook {
-  url: string;
-  types?: readonly ChangeType[] | undefined;
-  description?: string | undefined;
-}
-
-/** What is not named stays; null takes it away. */
-export interface WebhookPatch {
-  url?: string | undefined;
-  types?: readonly ChangeType[] | null | undefined;
-  description?: string | null | undefined;
-  enabled?: boolean | undefined;
-}
+import type { NewWebhook, WebhookPatch } from './webhooks.schemas.ts';
 
 /** A webhook as it is shown: without its secret. */
-export interface WebhookView {
-  id: number;
-  url: string;
-  types?: ChangeType[];
-  description?: string;
-  enabled: boolean;
-  position: number;
-  failingSince?: Date;
-  lastError?: string;
-  retryAt?: Date;
-  disabledAt?: Date;
-  disabledReason?: string;
-  createdAt: Date;
-  updatedAt: Date;
-}
+export type WebhookView = ReturnType<typeof webhookView>;
 
 interface WebhookRow {
   id: number;
@@ -193,11 +166,11 @@ function jsonOrNull(value: unknown): string | null {
   return value == null ? null : JSON.stringify(value);
 }
 
-function webhookView(row: WebhookRow): WebhookView {
+function webhookView(row: WebhookRow) {
   return {
     id: row.id,
     url: row.url,
-    ...(row.types !== null && { types: JSON.parse(row.types) }),
+    ...(row.types !== null && { types: JSON.parse(row.types) as ChangeType[] }),
     ...(row.description !== null && { description: row.description }),
     enabled: row.disabled_at === null,
     position: Number(row.position),
