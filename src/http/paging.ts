@@ -19,14 +19,11 @@ export function writeCursor(list: unknown, values: CursorValues): string {
  */
 export function readCursor<T extends CursorValues>(list: unknown, cursor: string, like: T): T {
   const [of, ...values] = decode(cursor);
-  if (of === undefined) throw badCursor('is not one that a Link header gave');
-  if (of !== fingerprint(list)) throw badCursor('belongs to a list with another sort or filter');
-  if (
-    values.length !== like.length ||
-    !values.every((value, at) => typeof value === typeof like[at] && isSound(value))
-  ) {
+  const isSame = values.length === like.length && values.every((one, at) => typeof one === typeof like[at]);
+  if (of !== undefined && of !== fingerprint(list))
+    throw badCursor('belongs to a list with another sort or filter');
+  if (of === undefined || !isSame || !values.every(isSound))
     throw badCursor('is not one that a Link header gave');
-  }
   return values as unknown as T;
 }
 

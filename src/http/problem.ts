@@ -102,6 +102,17 @@ export const Problem = {
   ],
 } as const;
 
+export interface ProblemBody {
+  type: string;
+  title: string;
+  status: number;
+  detail: string;
+  instance: string;
+  errors?: readonly Fault[];
+  error?: string;
+  checks?: object;
+}
+
 /** Not by `import`: that would read every export of the module, and one of them loads undici, 16 ms at each start. */
 const { STATUS_CODES } = process.getBuiltinModule('node:http');
 
@@ -129,17 +140,6 @@ const FRAMEWORK_ERRORS: Record<string, string> = {
   FST_ERR_MAX_PARAM_LENGTH: 'A part of the path is too long.',
 };
 
-export interface ProblemBody {
-  type: string;
-  title: string;
-  status: number;
-  detail: string;
-  instance: string;
-  errors?: readonly Fault[];
-  error?: string;
-  checks?: object;
-}
-
 /** RFC 9457 §3.1. `about:blank` says no more than the status does. */
 export function problem(status: number, detail: string, instance: string, code?: string): ProblemBody {
   return {
@@ -164,8 +164,20 @@ export function sendProblem(reply: FastifyReply, body: ProblemBody): FastifyRepl
   return reply.code(body.status).type('application/problem+json').send(JSON.stringify(body));
 }
 
+/** For what answers without Fastify, as there is no request yet that has an id. */
+export function bareProblem(status: number, detail: string, code?: string) {
+  const problemBody = problem(status, detail, 'about:blank', code);
+  const body = JSON.stringify(problemBody);
+  const headers = {
+    ...SECURITY_HEADERS,
+    'content-type': 'application/problem+json',
+    'content-length': String(Buffer.byteLength(body)),
+  };
+  return { title: problemBody.title, headers, body };
+}
+
 /** Turns whatever was thrown into a problem. An unknown error says nothing about the inside; the log has it. */
-export function toProblem(error: unknown, request: FastifyRequest): ProblemBody {
+function toProblem(error: unknown, request: FastifyRequest): ProblemBody {
   if (error instanceof Refusal) return problemOf(error, request.id);
   const { validation, validationContext, code, statusCode } = error as FastifyError;
   if (validation !== undefined) {
