@@ -1,5 +1,6 @@
 import { collectDefaultMetrics, Registry } from '@platformatic/prom-client';
 import type { Metric, Sample } from './metrics.ts';
+import { LATE, within } from './patience.ts';
 
 /*
  * The text format of Prometheus, version 0.0.4. The library knows what to say of the process (CPU, memory, garbage
@@ -28,22 +29,15 @@ export async function render(metrics: readonly Metric[], longestMs: number): Pro
 }
 
 async function renderMetric(metric: Metric, longestMs: number): Promise<string | undefined> {
-  const late = Promise.withResolvers<never>();
-  const timer = setTimeout(() => late.reject(new Error('late')), longestMs);
+  const { name, help, type, read } = metric;
   try {
-    const reading = await Promise.race([metric.read(), late.promise]);
+    const reading = await within(longestMs, read());
+    if (reading === LATE) return undefined;
     const samples = typeof reading === 'number' ? [{ value: reading }] : (reading ?? []);
-    const { name, help, type } = metric;
-    return [
-      `# HELP ${name} ${escapeHelp(help)}`,
-      `# TYPE ${name} ${type}`,
-      ...samples.map(line(name)),
-      '',
-    ].join('\n');
+    const head = [`# HELP ${name} ${escapeHelp(help)}`, `# TYPE ${name} ${type}`];
+    return [...head, ...samples.map(line(name)), ''].join('\n');
   } catch {
     return undefined;
-  } finally {
-    clearTimeout(timer);
   }
 }
 
