@@ -45,12 +45,11 @@ export default plugin(
     };
 
     app.addHook('onRoute', (route) => {
-      const [needed] = (route.schema?.security ?? []) as { bearer: Scope[] }[];
-      if (needed === undefined) return;
-      const [scope] = needed.bearer;
+      const [scope] = (route.schema?.security?.[0]?.bearer ?? []) as Scope[];
+      if (scope === undefined) return;
       const admit = (request: FastifyRequest, access: Access) => {
         request.access = access;
-        if (scope !== undefined && !access.may(scope)) throw tooNarrow(scope);
+        if (!access.may(scope)) throw tooNarrow(scope);
       };
       const guard: onRequestHookHandler = (request, _reply, done) => {
         try {

@@ -5,13 +5,11 @@ import { changeJson } from '../changes/log.ts';
 import { needs } from '../http/access.ts';
 import { sendJson } from '../http/json.ts';
 import { TAGS } from '../http/openapi.ts';
-import { badCursor, linkHeader, linkNext, readCursor, writeCursor } from '../http/paging.ts';
+import { badCursor, limitSchema, linkHeader, linkNext, readCursor, writeCursor } from '../http/paging.ts';
 import { problems, refusedId } from '../http/problems.ts';
 import { idParams, ref } from '../http/schemas.ts';
 import { ListUsersQuery, UserId } from './users.schemas.ts';
 import { userNotFound } from './users.ts';
-
-const { limit, after } = ListUsersQuery.properties;
 
 const listUserHistorySchema = {
   operationId: 'listUserHistory',
@@ -25,8 +23,11 @@ const listUserHistorySchema = {
     type: 'object',
     required: ['limit'],
     properties: {
-      limit: { ...limit, description: 'the most changes on a page, 1–1000' },
-      after: { ...after, description: 'the cursor of the page before, from its `Link` header' },
+      limit: limitSchema('the most changes on a page, 1–1000'),
+      after: {
+        ...ListUsersQuery.properties.after,
+        description: 'the cursor of the page before, from its `Link` header',
+      },
     },
     additionalProperties: false,
   },

@@ -1,4 +1,5 @@
 import type { Static } from 'typebox';
+import { limitSchema } from '../http/paging.ts';
 import { idSchema } from '../http/schemas.ts';
 
 const Name = {
@@ -142,14 +143,7 @@ export const ListUsersQuery = {
   type: 'object',
   required: ['limit', 'sort'], // each has a default
   properties: {
-    limit: {
-      type: 'integer',
-      minimum: 1,
-      maximum: 1000,
-      default: 100,
-      description: 'the most users on a page, 1–1000',
-      examples: [2],
-    },
+    limit: limitSchema('the most users on a page, 1–1000'),
     after: {
       type: 'string',
       minLength: 1,

@@ -2,6 +2,7 @@ import { readChanges, readExtent } from '../changes/log.ts';
 import { CHANGES } from '../changes/record.ts';
 import type { Bell } from '../db/bell.ts';
 import { Gone } from '../errors.ts';
+import { idSchema } from '../http/schemas.ts';
 import { defineTask, PermanentFailure, type TaskContext } from '../tasks/kinds.ts';
 import { runRound } from './round.ts';
 import type { Sender } from './sender.ts';
@@ -16,15 +17,7 @@ const LINGER_MS = 1000;
 export const WebhookInput = {
   type: 'object',
   required: ['webhookId'],
-  properties: {
-    webhookId: {
-      type: 'integer',
-      minimum: 1,
-      maximum: Number.MAX_SAFE_INTEGER,
-      description: 'the number of the webhook',
-      examples: [1],
-    },
-  },
+  properties: { webhookId: idSchema('the number of the webhook', 1) },
   additionalProperties: false,
 } as const;
 

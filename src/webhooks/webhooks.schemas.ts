@@ -1,6 +1,7 @@
 import type { Static } from 'typebox';
 import { CHANGE_TYPES } from '../changes/change.entity.ts';
 import { Position } from '../changes/changes.schemas.ts';
+import { limitSchema } from '../http/paging.ts';
 import { idSchema, timeSchema } from '../http/schemas.ts';
 
 const dateTime = (description: string) => timeSchema(`${description}: RFC 3339, UTC, to the millisecond`);
@@ -194,14 +195,7 @@ export const ListDeliveriesQuery = {
   type: 'object',
   required: ['limit'], // it has a default
   properties: {
-    limit: {
-      type: 'integer',
-      minimum: 1,
-      maximum: 1000,
-      default: 100,
-      description: 'the most attempts on a page, 1–1000',
-      examples: [2],
-    },
+    limit: limitSchema('the most attempts on a page, 1–1000'),
     after: {
       type: 'string',
       maxLength: 200,
