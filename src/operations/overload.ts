@@ -24,9 +24,7 @@ export default plugin(
   async (app: FastifyInstance, { maxDelayMs }: { maxDelayMs: number }) => {
     const shedding = new Shedding(maxDelayMs);
     const essential = new Set<string>();
-    let shed = 0;
-    let turnedBack = 0;
-    let unread = 0;
+    const refused = { event_loop: 0, write_queue: 0, read_queue: 0 };
     let told = 0;
     /** Ahead of what else this turn of the loop has put off: that is work of the next one. */
     const turn = () => {
@@ -42,8 +40,8 @@ export default plugin(
         turn();
       }
       if (wasOver && !shedding.isOver)
-        app.log.warn({ refused: shed - told }, 'all requests are served again');
-      if (!shedding.isOver) told = shed;
+        app.log.warn({ refused: refused.event_loop - told }, 'all requests are served again');
+      if (!shedding.isOver) told = refused.event_loop;
     });
 
     app.addHook('onRoute', ({ url, config }) => {
@@ -53,17 +51,17 @@ export default plugin(
     app.server.off('request', serve);
     app.server.on('request', (request, response) => {
       if (!shedding.refuses() || essential.has(pathOf(request))) return serve(request, response);
-      shed++;
+      refused.event_loop++;
       response.writeHead(503, OVERLOADED_HEAD).end(OVERLOADED.body);
     });
     // No promise: it stands before every request.
     app.addHook('onRequest', (request, _reply, done) => {
       if (app.reader.waiting() > MOST_QUERIES && request.routeOptions.config.essential !== true) {
-        unread++;
+        refused.read_queue++;
         return done(tooBusy('More is asked for than the database can answer.'));
       }
       if (READING.has(request.method) || app.writeQueue.oldestMs <= LONGEST_QUEUE_MS) return done();
-      turnedBack++;
+      refused.write_queue++;
       done(tooBusy('More writes are waiting than the database can take.'));
     });
 
@@ -76,11 +74,7 @@ export default plugin(
     app.metrics.counter(
       'muster_requests_shed_total',
       'Requests that were refused because too many came.',
-      () => [
-        { labels: { reason: 'event_loop' }, value: shed },
-        { labels: { reason: 'write_queue' }, value: turnedBack },
-        { labels: { reason: 'read_queue' }, value: unread },
-      ],
+      () => Object.entries(refused).map(([reason, value]) => ({ labels: { reason }, value })),
     );
   },
   { name: 'overload', dependencies: ['edge', 'metrics'] },

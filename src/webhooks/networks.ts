@@ -30,13 +30,11 @@ export function readNetworks(text: string): BlockList | undefined {
 /** Which addresses a webhook may reach. */
 export class Networks {
   readonly #allowed: BlockList;
-  readonly #private: BlockList;
-  readonly #global: BlockList;
+  readonly #private = networks(`${PRIVATE_IPV4},${PRIVATE_IPV6}`);
+  readonly #global = networks(GLOBAL_IPV6);
 
   constructor(allowed: string) {
     this.#allowed = networks(allowed);
-    this.#private = networks(`${PRIVATE_IPV4},${PRIVATE_IPV6}`);
-    this.#global = networks(GLOBAL_IPV6);
   }
 
   /** Whether an address, as the socket or the resolver tells it, is public or was allowed. No name is an address. */
