@@ -18,7 +18,7 @@ import {
   UnsupportedMediaType,
 } from '../errors.ts';
 import { SECURITY_HEADERS } from './headers.ts';
-import { ref } from './schemas.ts';
+import { ref, textSchema } from './schemas.ts';
 import { faultsOf } from './validation.ts';
 
 const FaultView = {
@@ -31,12 +31,8 @@ const FaultView = {
       description: 'the part of the request that it is in',
       examples: ['body'],
     },
-    pointer: {
-      type: 'string',
-      description: 'a JSON Pointer as a URI fragment (RFC 6901 §6)',
-      examples: ['#/name'],
-    },
-    detail: { type: 'string', description: 'what is wrong there, for people', examples: ['is required'] },
+    pointer: textSchema('a JSON Pointer as a URI fragment (RFC 6901 §6)', '#/name'),
+    detail: textSchema('what is wrong there, for people', 'is required'),
   },
   $id: 'Fault',
   description: 'One thing that is wrong, and where.',
@@ -53,7 +49,7 @@ export const Problem = {
       description: '`about:blank`, or `urn:problem-type:muster:` and the exact case',
       examples: ['urn:problem-type:muster:email-taken'],
     },
-    title: { type: 'string', description: 'the status in words', examples: ['Conflict'] },
+    title: textSchema('the status in words', 'Conflict'),
     status: {
       type: 'integer',
       minimum: 400,
@@ -61,17 +57,11 @@ export const Problem = {
       description: 'the HTTP status, once more',
       examples: [409],
     },
-    detail: {
-      type: 'string',
-      description: 'what went wrong this time, for people',
-      examples: ['Another user has this email.'],
-    },
-    instance: {
-      type: 'string',
-      description:
-        'the id of the request, as in the log; `about:blank` of one that could not be read as HTTP',
-      examples: ['0f8fad5b-d9cb-469f-a165-70867728950e'],
-    },
+    detail: textSchema('what went wrong this time, for people', 'Another user has this email.'),
+    instance: textSchema(
+      'the id of the request, as in the log; `about:blank` of one that could not be read as HTTP',
+      '0f8fad5b-d9cb-469f-a165-70867728950e',
+    ),
     errors: {
       type: 'array',
       items: ref(FaultView),
@@ -83,11 +73,7 @@ export const Problem = {
       description: 'of a replica that is not ready: every check by its name, as in `Health`',
       examples: [{ database: { status: 'failed', detail: 'gave no answer within a second' } }],
     },
-    error: {
-      type: 'string',
-      description: 'only on the tutorial’s routes: its own words',
-      examples: ['User not found'],
-    },
+    error: textSchema('only on the tutorial’s routes: its own words', 'User not found'),
   },
   $id: 'Problem',
   description: 'Why a request was refused (RFC 9457). Its `type` and `status` are for programs.',

@@ -26,6 +26,11 @@ export function timeSchema(description: string, example = '2026-01-15T09:30:00.0
   return { type: 'string', format: 'date-time', description, examples: [example] };
 }
 
+/** Words that need no form of their own. */
+export function textSchema(description: string, example: string) {
+  return { type: 'string', description, examples: [example] } as const;
+}
+
 /** The parameters of a route that names one thing. */
 export function idParams<T extends TSchema>(id: T) {
   return { type: 'object', required: ['id'], properties: { id } } as const;

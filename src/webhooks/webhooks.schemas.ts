@@ -2,7 +2,7 @@ import type { Static } from 'typebox';
 import { CHANGE_TYPES } from '../changes/change.entity.ts';
 import { Position } from '../changes/changes.schemas.ts';
 import { limitSchema } from '../http/paging.ts';
-import { idSchema, timeSchema } from '../http/schemas.ts';
+import { idSchema, textSchema, timeSchema } from '../http/schemas.ts';
 
 const dateTime = (description: string) => timeSchema(`${description}: RFC 3339, UTC, to the millisecond`);
 
@@ -64,18 +64,10 @@ const properties = {
       'all changes up to this position of the log have been acknowledged, or are of none of its types',
   },
   failingSince: dateTime('since when something that it was sent has not been acknowledged'),
-  lastError: {
-    type: 'string',
-    description: 'what was wrong at the last attempt, while it fails',
-    examples: ['The receiver answered 500.'],
-  },
+  lastError: textSchema('what was wrong at the last attempt, while it fails', 'The receiver answered 500.'),
   retryAt: dateTime('when what has failed is tried again'),
   disabledAt: dateTime('when it was disabled'),
-  disabledReason: {
-    type: 'string',
-    description: 'why it was disabled',
-    examples: ['The receiver answered 410 Gone.'],
-  },
+  disabledReason: textSchema('why it was disabled', 'The receiver answered 410 Gone.'),
   createdAt: dateTime('when it was made'),
   updatedAt: dateTime('when it was last changed by a request'),
 } as const;
@@ -155,13 +147,9 @@ export const Delivery = {
   required: ['id', 'messageId', 'type', 'attemptedAt', 'ms'],
   properties: {
     id: { type: 'integer', minimum: 1, description: 'the number of the attempt', examples: [7] },
-    messageId: {
-      type: 'string',
-      description: 'the `webhook-id` of the message: the same at every attempt',
-      examples: ['msg_1_42'],
-    },
+    messageId: textSchema('the `webhook-id` of the message: the same at every attempt', 'msg_1_42'),
     position: { ...Position, description: 'of the change in the log; a test has none' },
-    type: { type: 'string', description: 'of the message', examples: ['user.updated'] },
+    type: textSchema('of the message', 'user.updated'),
     attemptedAt: dateTime('when it was sent'),
     status: {
       type: 'integer',
@@ -169,11 +157,10 @@ export const Delivery = {
       examples: [204],
     },
     ms: { type: 'integer', minimum: 0, description: 'how long that took, in milliseconds', examples: [31] },
-    error: {
-      type: 'string',
-      description: 'why it counts as failed; absent when it was acknowledged',
-      examples: ['The receiver answered 500.'],
-    },
+    error: textSchema(
+      'why it counts as failed; absent when it was acknowledged',
+      'The receiver answered 500.',
+    ),
   },
   $id: 'Delivery',
   additionalProperties: false,
