@@ -144,6 +144,16 @@ export function problemOf(refusal: Refusal, instance: string): ProblemBody {
   return refusal.faults.length > 0 ? { ...body, errors: refusal.faults } : body;
 }
 
+/** Values of a body that break rules. */
+export function brokenBody(faults: readonly Fault[]): Invalid {
+  return new Invalid('invalid-body', 'The body breaks the rules listed in errors.', faults);
+}
+
+/** Parameters or headers that break rules. */
+export function brokenRequest(faults: readonly Fault[]): Malformed {
+  return new Malformed('invalid-parameter', 'The request breaks the rules listed in errors.', faults);
+}
+
 export function sendProblem(reply: FastifyReply, body: ProblemBody): FastifyReply {
   if (body.status === 503 || body.status === 429) reply.header('retry-after', '1');
   // Sent as text: the schema of the route's answers is not asked, and cannot fail.
@@ -167,13 +177,8 @@ function toProblem(error: unknown, request: FastifyRequest): ProblemBody {
   if (error instanceof Refusal) return problemOf(error, request.id);
   const { validation, validationContext, code, statusCode } = error as FastifyError;
   if (validation !== undefined) {
-    const context = validationContext as Parameters<typeof faultsOf>[1];
-    const errors = faultsOf(validation as never, context);
-    const body =
-      context === 'body'
-        ? problem(422, 'The body breaks the rules listed in errors.', request.id, 'invalid-body')
-        : problem(400, 'The request breaks the rules listed in errors.', request.id, 'invalid-parameter');
-    return { ...body, errors };
+    const faults = faultsOf(validation as never, validationContext as never);
+    return problemOf(validationContext === 'body' ? brokenBody(faults) : brokenRequest(faults), request.id);
   }
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
     return problem(statusCode, FRAMEWORK_ERRORS[code] ?? 'The request cannot be answered.', request.id);

@@ -1,7 +1,7 @@
-import { Invalid, Malformed, Refusal, TooMany, UnsupportedMediaType } from '../errors.ts';
+import { Malformed, Refusal, TooMany, UnsupportedMediaType } from '../errors.ts';
 import { noKey, tooNarrow } from './access.ts';
 import { PATCH_TYPES } from './edge.ts';
-import { Problem, type ProblemBody, problem, problemOf } from './problem.ts';
+import { brokenBody, brokenRequest, Problem, type ProblemBody, problem, problemOf } from './problem.ts';
 import { ref } from './schemas.ts';
 
 /** The error answers of routes, for their schemas and so for the API document. */
@@ -60,17 +60,13 @@ function summaryOf({ detail, errors: [first] = [] }: ProblemBody): string {
 }
 
 /** A body whose values break a rule, as the validator finds it. */
-export function invalidBody(pointer: string, detail: string): Invalid {
-  return new Invalid('invalid-body', 'The body breaks the rules listed in errors.', [
-    { in: 'body', pointer, detail },
-  ]);
+export function invalidBody(pointer: string, detail: string) {
+  return brokenBody([{ in: 'body', pointer, detail }]);
 }
 
 /** A parameter or header that cannot be read, as the validator finds it. */
 export function invalidParameter(place: 'path' | 'query' | 'headers', pointer: string, detail: string) {
-  return new Malformed('invalid-parameter', 'The request breaks the rules listed in errors.', [
-    { in: place, pointer, detail },
-  ]);
+  return brokenRequest([{ in: place, pointer, detail }]);
 }
 
 /** What a route that names one thing by its number refuses, besides what its own work does. */
