@@ -1,4 +1,3 @@
-import type { FastifySchema } from 'fastify';
 import type { OpenAPIV3_1 } from 'openapi-types';
 
 /** As much of a document as is touched here. Nothing in ours refers to anything but schemas. */
@@ -50,22 +49,6 @@ export function finishDocument(document: OpenAPIV3_1.Document): OpenAPIV3_1.Docu
   }
   Object.values(schemas).forEach(mapKinds);
   return { openapi, info, servers, security, tags, paths, components, ...rest } as OpenAPIV3_1.Document;
-}
-
-/**
- * Answers with an example of their own. @fastify/swagger drops whatever stands beside a `$ref`, so those answers are
- * given to it in the long form. A route that names no schema has none.
- */
-export function showExamples(schema: FastifySchema | undefined): FastifySchema {
-  if (typeof schema?.response !== 'object' || schema.response === null) return schema ?? {};
-  const response = Object.fromEntries(
-    Object.entries(schema.response).map(([status, answer]) => {
-      if (!('example' in answer)) return [status, answer];
-      const { description, headers, example, ...body } = answer;
-      return [status, { description, headers, content: { 'application/json': { schema: body, example } } }];
-    }),
-  );
-  return { ...schema, response };
 }
 
 /** Ajv takes no `mapping` of a discriminator, and a reader of the document needs one. `x-tags` is ours alone. */

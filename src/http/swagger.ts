@@ -1,7 +1,7 @@
 import swagger from '@fastify/swagger';
 import Fastify, { type RouteOptions } from 'fastify';
 import type { OpenAPIV3_1 } from 'openapi-types';
-import { finishDocument, showExamples } from './document.ts';
+import { finishDocument } from './document.ts';
 import { TAGS } from './openapi.ts';
 
 const ABOUT = `\
@@ -54,7 +54,6 @@ export async function makeDocument(
       // Every component has the name that its schema gives it.
       buildLocalReference: (schema) => String(schema.$id),
     },
-    transform: ({ schema, url }) => ({ schema: showExamples(schema), url }),
   });
   for (const schema of Object.values(schemas)) app.addSchema(schema);
   for (const { method, url, schema } of routes) {

@@ -26,6 +26,14 @@ import { createUser, deleteUser, emailTaken, updateUser, userNotFound } from './
 const refusedUser = refusedId(userNotFound(1));
 const refusedVersion = versionMismatch(['"1"'], '"2"');
 
+const userPatched = {
+  ...exampleUser,
+  name: 'Ada King',
+  attributes: { team: 'analysis' },
+  version: 2,
+  updatedAt: '2026-03-02T16:05:12.480Z',
+};
+
 const createUserSchema = {
   operationId: 'createUser',
   summary: 'Create a user',
@@ -113,16 +121,9 @@ const updateUserSchema = {
   body: ref(UserPatch),
   response: {
     200: {
-      ...ref(User),
       description: 'The user as it is now',
       headers: etagHeader,
-      example: {
-        ...exampleUser,
-        name: 'Ada King',
-        attributes: { team: 'analysis' },
-        version: 2,
-        updatedAt: '2026-03-02T16:05:12.480Z',
-      },
+      content: { 'application/json': { schema: ref(User), example: userPatched } },
     },
     ...problems(
       ...refusedPatch(),

@@ -5,8 +5,7 @@ import { createOnce, IdempotencyHeaders, idempotencyHeader, refusedCreate } from
 import { TAGS } from '../http/openapi.ts';
 import { invalidBody, problems, refusedId, refusedPatch } from '../http/problems.ts';
 import { idParams, locationHeader, ref } from '../http/schemas.ts';
-import type { Networks } from './networks.ts';
-import { notPublic } from './sender.ts';
+import { type Networks, notPublic } from './networks.ts';
 import { badUrl, checkUrl } from './url.ts';
 import { NewWebhook, Webhook, WebhookId, WebhookPatch, WebhookWithSecret } from './webhooks.schemas.ts';
 import {
