@@ -35,9 +35,7 @@ export const idempotencyHeader = {
   },
 } as const;
 
-export interface Answer<Body> extends StoredAnswer {
-  body: Body;
-}
+export type Answer<Body> = StoredAnswer & { body: Body };
 
 /** What a route that creates something refuses, whatever that is. */
 export const refusedCreate = () =>

@@ -27,7 +27,8 @@ import { type Sampling, samplerOf } from './sampler.ts';
 type Write = <T>(work: (tx: Tx) => Promise<T>) => Promise<T>;
 
 const PROPAGATOR = new W3CTraceContextPropagator();
-interface Cause {
+
+interface TaskAttempt {
   id: number;
   kind: string;
   attempt: number;
@@ -110,7 +111,7 @@ export class Tracing {
   }
 
   /** The span of one attempt at a task. It continues the one in which the task was enqueued. */
-  task<T>({ id, kind, attempt, traceparent }: Cause, work: () => Promise<T>): Promise<T> {
+  task<T>({ id, kind, attempt, traceparent }: TaskAttempt, work: () => Promise<T>): Promise<T> {
     const cause = PROPAGATOR.extract(
       ROOT_CONTEXT,
       traceparent === null ? {} : { traceparent },

@@ -65,16 +65,12 @@ export async function saveSuccess(tx: Tx, { id, epoch }: Target, position: numbe
   await set(tx, id, epoch, `${all}, position = ?, acknowledged = '[]'`, [position]);
 }
 
-interface Failing {
-  failures: number;
-  since: Date;
-  error: string;
-  retryAt: Date;
-  triedUpTo: number | null;
-}
-
 /** When something is. False, and nothing is kept, as for `saveReached`. */
-export async function saveFailing(tx: Tx, { id, epoch }: Target, failing: Failing): Promise<boolean> {
+export async function saveFailing(
+  tx: Tx,
+  { id, epoch }: Target,
+  failing: { failures: number; since: Date; error: string; retryAt: Date; triedUpTo: number | null },
+): Promise<boolean> {
   const { failures, since, error, retryAt, triedUpTo } = failing;
   const all = 'failures = ?, failing_since = ?, last_error = ?, retry_at = ?, tried_up_to = ?';
   return set(tx, id, epoch, all, [failures, since, error, retryAt, triedUpTo]);
