@@ -20,10 +20,19 @@ export function jsonBytes(value: unknown): number {
 
 type Formats = Record<string, (value: string) => boolean>;
 
-/**
- * Compiles schemas, each when a value is first checked by it: all of them at the start would cost it 100 ms. `allErrors:
- * false` where a value may hold many that are wrong: what Ajv does to list them is quadratic.
- */
+type Validate = ((data: unknown) => boolean) & { errors?: unknown };
+type Serialize = (data: unknown) => string;
+
+/** Made when it is first needed: to compile all schemas at the start would cost it 100 ms. */
+function lazy<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}
+
+/** `allErrors: false` where a value may hold many that are wrong: what Ajv does to list them is quadratic. */
 function lazyCompiler(
   build: ReturnType<typeof AjvCompiler>,
   formats: Formats,
@@ -52,15 +61,8 @@ function lazyCompiler(
     },
     plugins: [onAjv],
   };
-  let compile: ((route: unknown) => Validate) | undefined;
-  return (route: { schema: object; httpPart: string }) => {
-    let validate: Validate | undefined;
-    return (): Validate => {
-      compile ??= build(schemas as never, options as never) as never;
-      validate ??= compile(route);
-      return validate;
-    };
-  };
+  const compiler = lazy(() => build(schemas as never, options as never) as (route: unknown) => Validate);
+  return (route: { schema: object; httpPart: string }) => lazy(() => compiler()(route));
 }
 
 /**
@@ -110,15 +112,11 @@ export function strictValidation(formats: Formats): FastifyServerOptions {
             };
           };
         },
-        // Compiled when it is first needed, likewise.
         buildSerializer(schemas: unknown, options: unknown) {
-          const compile = SerializerCompiler()(schemas, options as never);
-          return (route: unknown) => {
-            let serialize: ((data: unknown) => string) | undefined;
-            return (data: unknown) => {
-              serialize ??= compile(route as never) as (data: unknown) => string;
-              return serialize(data);
-            };
+          const compile = SerializerCompiler()(schemas, options as never) as (route: unknown) => Serialize;
+          return (route: unknown): Serialize => {
+            const serializer = lazy(() => compile(route));
+            return (data) => serializer()(data);
           };
         },
       } as never,
@@ -134,8 +132,6 @@ const TOO_MANY = {
   params: {},
   message: `must not have more than ${MOST_MEMBERS} members`,
 };
-
-type Validate = ((data: unknown) => boolean) & { errors?: unknown };
 
 interface ParameterSchema {
   type?: string;
