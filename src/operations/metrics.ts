@@ -32,8 +32,6 @@ declare module 'fastify' {
 const BUSY = 50;
 /** How long an answer may be given again: some values are counted in the database. */
 const KEPT_MS = 1000;
-/** What reading one metric may take. */
-const LONGEST_MS = 1000;
 
 /**
  * What there is to measure. Features say how each of their values is read, and it is read when somebody asks for all of
@@ -59,7 +57,7 @@ export class Metrics {
   /** In Prometheus's text format. What writes it is loaded when it is first asked for: 80 ms of CPU time. */
   readonly render = keep(KEPT_MS, async () => {
     const { render } = await import('./prometheus.ts');
-    return render(this.#metrics, LONGEST_MS);
+    return render(this.#metrics);
   });
 }
 

@@ -12,9 +12,12 @@ import { LATE, within } from './patience.ts';
 const processMetrics = new Registry();
 collectDefaultMetrics({ register: processMetrics });
 
-/** A metric that cannot be read in `longestMs` is left out, and counted. */
-export async function render(metrics: readonly Metric[], longestMs: number): Promise<string> {
-  const families = await Promise.all(metrics.map((metric) => renderMetric(metric, longestMs)));
+/** What reading one metric may take. */
+const LONGEST_MS = 1000;
+
+/** A metric that cannot be read in time is left out, and counted. */
+export async function render(metrics: readonly Metric[]): Promise<string> {
+  const families = await Promise.all(metrics.map(renderMetric));
   const unread: Metric = {
     type: 'gauge',
     name: 'muster_metrics_unread',
@@ -23,15 +26,14 @@ export async function render(metrics: readonly Metric[], longestMs: number): Pro
   };
   return [
     ...families.filter((family) => family !== undefined),
-    await renderMetric(unread, longestMs),
+    await renderMetric(unread),
     await processMetrics.metrics(),
   ].join('\n');
 }
 
-async function renderMetric(metric: Metric, longestMs: number): Promise<string | undefined> {
-  const { name, help, type, read } = metric;
+async function renderMetric({ name, help, type, read }: Metric): Promise<string | undefined> {
   try {
-    const reading = await within(longestMs, read());
+    const reading = await within(LONGEST_MS, read());
     if (reading === LATE) return undefined;
     const samples = typeof reading === 'number' ? [{ value: reading }] : (reading ?? []);
     const head = [`# HELP ${name} ${escapeHelp(help)}`, `# TYPE ${name} ${type}`];
