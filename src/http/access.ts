@@ -29,9 +29,9 @@ declare module 'fastify' {
   }
 }
 
-/** For a route's `security`: a key or token with this scope; with any scope at all. */
-export function needs(scope?: Scope) {
-  return [{ bearer: scope === undefined ? [] : [scope] }];
+/** For a route's `security`: a key or token with this scope. */
+export function needs(scope: Scope) {
+  return [{ bearer: [scope] }];
 }
 
 /** For a route's `security`: whoever can reach it. */

@@ -20,15 +20,10 @@ function networkOf(ip: string): string {
   if (!isIPv6(address)) return ip;
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
   if (mapped !== undefined) return mapped;
-  const [head = '', tail] = address.split('::');
-  const left = head === '' ? [] : head.split(':');
-  // An embedded IPv4 address at the end stands for two groups; it is never among the first four.
-  const right =
-    tail === undefined || tail === '' ? [] : tail.replace(/\d+\.\d+\.\d+\.\d+$/, '0:0').split(':');
-  const zeros = tail === undefined ? 0 : 8 - left.length - right.length;
-  const groups = [...left, ...Array<string>(zeros).fill('0'), ...right];
-  return `${groups
-    .slice(0, 4)
-    .map((group) => Number.parseInt(group, 16).toString(16))
-    .join(':')}::/64`;
+  // `::` stands for as many groups of zeros as are missing, an IPv4 address at the end for two groups.
+  const sides = address.replace(/\d+\.\d+\.\d+\.\d+$/, '0:0').split('::');
+  const [left = [], right = []] = sides.map((side) => side.split(':').filter((group) => group !== ''));
+  const zeros = new Array<string>(8 - left.length - right.length).fill('0');
+  const groups = [...left, ...zeros, ...right].slice(0, 4);
+  return `${groups.map((group) => Number.parseInt(group, 16).toString(16)).join(':')}::/64`;
 }

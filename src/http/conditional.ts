@@ -1,10 +1,13 @@
 import type { FastifyRequest } from 'fastify';
 import { Malformed, PreconditionFailed } from '../errors.ts';
 
+/** Undefined: not asked for. */
+type Tags = '*' | string[] | undefined;
+
 /** What a request's `If-Match` and `If-None-Match` ask for: `*`, or a list of entity tags as they were written. */
 export interface Preconditions {
-  ifMatch?: '*' | string[];
-  ifNoneMatch?: '*' | string[];
+  ifMatch?: Tags;
+  ifNoneMatch?: Tags;
 }
 
 /** The request headers of a route that serves or changes one thing. */
@@ -44,13 +47,8 @@ export function etagOf({ version }: { version: number }): string {
 }
 
 /** @throws {Malformed} when a header is not a list of entity tags (RFC 9110 §8.8.3) */
-export function readPreconditions({ headers }: FastifyRequest): Preconditions {
-  return {
-    ...(headers['if-match'] !== undefined && { ifMatch: readTags('if-match', headers['if-match']) }),
-    ...(headers['if-none-match'] !== undefined && {
-      ifNoneMatch: readTags('if-none-match', headers['if-none-match']),
-    }),
-  };
+export function readPreconditions(request: FastifyRequest): Preconditions {
+  return { ifMatch: readTags(request, 'if-match'), ifNoneMatch: readTags(request, 'if-none-match') };
 }
 
 /**
@@ -76,26 +74,23 @@ export function versionMismatch(ifMatch: readonly string[], etag: string): Preco
 
 /** Whether a GET or HEAD is answered 304, after `If-Match` was checked (RFC 9110 §13.2.2). */
 export function isNotModified({ ifMatch, ifNoneMatch }: Preconditions, etag: string): boolean {
-  requirePreconditions(ifMatch === undefined ? {} : { ifMatch }, etag);
+  requirePreconditions({ ifMatch }, etag);
   return matchesWeakly(ifNoneMatch, etag);
 }
 
-function matchesWeakly(tags: '*' | string[] | undefined, etag: string): boolean {
+function matchesWeakly(tags: Tags, etag: string): boolean {
   return tags === '*' || (tags?.some((tag) => tag.replace(/^W\//, '') === etag) ?? false);
 }
 
 const TAG = '(?:W/)?"[\\x21\\x23-\\x7e\\x80-\\xff]*"';
 const TAGS = new RegExp(`^[ \\t,]*${TAG}(?:[ \\t]*,[ \\t,]*${TAG})*[ \\t,]*$`);
 
-function readTags(name: string, value: string): '*' | string[] {
+function readTags({ headers }: FastifyRequest, name: 'if-match' | 'if-none-match'): Tags {
+  const value = headers[name];
+  if (value === undefined) return undefined;
   if (value.trim() === '*') return '*';
-  if (!TAGS.test(value)) {
-    const fault = {
-      in: 'headers',
-      pointer: `#/${name}`,
-      detail: 'must be * or a list of entity tags like "3"',
-    } as const;
-    throw new Malformed('invalid-header', `The header ${name} cannot be read.`, [fault]);
-  }
-  return value.match(new RegExp(TAG, 'g')) ?? [];
+  if (TAGS.test(value)) return value.match(new RegExp(TAG, 'g')) ?? [];
+  throw new Malformed('invalid-header', `The header ${name} cannot be read.`, [
+    { in: 'headers', pointer: `#/${name}`, detail: 'must be * or a list of entity tags like "3"' },
+  ]);
 }

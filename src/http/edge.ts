@@ -3,9 +3,8 @@ import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import plugin from 'fastify-plugin';
 import { Malformed, type Refusal, Unavailable, UnsupportedMediaType } from '../errors.ts';
-import { SECURITY_HEADERS } from './headers.ts';
 import { parseJson } from './json.ts';
-import { problem } from './problem.ts';
+import { bareProblem } from './problem.ts';
 import { mayTakeLong } from './streaming.ts';
 
 declare module 'fastify' {
@@ -53,11 +52,18 @@ export default plugin(
   { name: 'edge', dependencies: ['problem'] },
 );
 
+const MERGE_PATCH = 'application/merge-patch+json';
+/** The types of bodies that a PATCH reads. */
+export const PATCH_TYPES = [MERGE_PATCH, 'application/json'];
+
+/** For a scope in which there is nothing but a PATCH. */
+export function readMergePatches(scope: FastifyInstance): void {
+  scope.addContentTypeParser(MERGE_PATCH, { parseAs: 'buffer' }, readJsonBody);
+}
+
 /** For `addContentTypeParser` with `parseAs: 'buffer'`. A DELETE may say that it has JSON and then have none. */
-export async function readJsonBody(request: FastifyRequest, body: Buffer | string): Promise<unknown> {
-  const bytes = Buffer.isBuffer(body) ? body : Buffer.from(body);
-  if (bytes.length === 0 && request.method === 'DELETE') return undefined;
-  return parseJson(bytes);
+async function readJsonBody({ method }: FastifyRequest, body: Buffer): Promise<unknown> {
+  return body.length === 0 && method === 'DELETE' ? undefined : parseJson(body);
 }
 
 /** What is wrong with a request whatever its route, or undefined. */
@@ -103,15 +109,11 @@ export function answerBrokenRequest(error: Error & { code?: string }, socket: So
     400,
     'The request is not HTTP/1.1 (RFC 9112).',
   ];
-  const body = JSON.stringify(problem(status, detail, 'about:blank'));
-  const head = [
-    `HTTP/1.1 ${status} ${JSON.parse(body).title}`,
-    'Content-Type: application/problem+json',
-    `Content-Length: ${Buffer.byteLength(body)}`,
-    'Connection: close',
-    ...Object.entries(SECURITY_HEADERS).map(([name, value]) => `${name}: ${value}`),
-  ];
-  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+  const { title, headers, body } = bareProblem(status, detail);
+  const head = Object.entries({ ...headers, connection: 'close' }).map(
+    ([name, value]) => `${name}: ${value}`,
+  );
+  socket.end([`HTTP/1.1 ${status} ${title}`, ...head, '', body].join('\r\n'));
   setTimeout(() => socket.destroy(), LINGER_MS).unref();
 }
 
@@ -123,14 +125,8 @@ const LINGER_MS = 1000;
 
 /** RFC 9110 §10.1.1: nothing but `100-continue` can be expected. Node answers before Fastify sees the request. */
 function answerUnknownExpectation(request: IncomingMessage, response: ServerResponse): void {
-  const detail = `Expect: ${request.headers.expect} is not known here.`;
-  const body = JSON.stringify(problem(417, detail, 'about:blank'));
-  response.writeHead(417, {
-    ...SECURITY_HEADERS,
-    'content-type': 'application/problem+json',
-    'content-length': Buffer.byteLength(body),
-  });
-  response.end(body);
+  const { headers, body } = bareProblem(417, `Expect: ${request.headers.expect} is not known here.`);
+  response.writeHead(417, headers).end(body);
 }
 
 const BROKEN_REQUESTS: Record<string, [number, string]> = {

@@ -16,31 +16,12 @@ export const SECURITY_HEADERS = {
 const TRANSPORT = 'max-age=31536000';
 
 /** What a page of another origin may read of an answer, besides its body. */
-const EXPOSED = [
-  'ETag',
-  'Link',
-  'Location',
-  'Retry-After',
-  'Accept-Patch',
-  'Idempotent-Replayed',
-  'Muster-Epoch',
-  'Muster-Position',
-  'Preference-Applied',
-  'RateLimit',
-  'RateLimit-Policy',
-  'WWW-Authenticate',
-].join(', ');
+const EXPOSED =
+  'ETag, Link, Location, Retry-After, Accept-Patch, Idempotent-Replayed, Muster-Epoch, Muster-Position, ' +
+  'Preference-Applied, RateLimit, RateLimit-Policy, WWW-Authenticate';
 
 /** What it may send. */
-const ASKED = [
-  'Authorization',
-  'Content-Type',
-  'If-Match',
-  'If-None-Match',
-  'Idempotency-Key',
-  'Last-Event-ID',
-  'Prefer',
-].join(', ');
+const ASKED = 'Authorization, Content-Type, If-Match, If-None-Match, Idempotency-Key, Last-Event-ID, Prefer';
 
 /**
  * The first of all hooks, so that refusals have these headers as well; event streams take them over. Pages of the origins

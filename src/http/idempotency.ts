@@ -1,4 +1,4 @@
-import { createHash, hash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { EntityManager } from '@mikro-orm/sql';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { mentions, type Person } from '../db/personal.ts';
@@ -35,9 +35,7 @@ export const idempotencyHeader = {
   },
 } as const;
 
-export interface Answer<Body> extends StoredAnswer {
-  body: Body;
-}
+export type Answer<Body> = StoredAnswer & { body: Body };
 
 /** What a route that creates something refuses, whatever that is. */
 export const refusedCreate = () =>
@@ -99,9 +97,7 @@ export async function onceForKey<Body>(
 
 async function storedAnswer<Body>(tx: Tx, key: string, fingerprint: string): Promise<Answer<Body>> {
   const record = await tx.em.findOneOrFail(IdempotencyRecord, key);
-  if (record.fingerprint !== fingerprint) {
-    throw keyReused();
-  }
+  if (record.fingerprint !== fingerprint) throw keyReused();
   if (record.answer === null || record.answer === undefined) throw keyInUse();
   const { status, headers, body } = record.answer;
   return { status, headers: { ...headers, 'idempotent-replayed': 'true' }, body: body as Body };
@@ -161,9 +157,6 @@ function keptKey(given: string, { access }: FastifyRequest): string {
   return hash('sha256', JSON.stringify([access.actor, given]), 'base64url');
 }
 
-function fingerprintOf(request: FastifyRequest, body: unknown): string {
-  const { method, url } = request.routeOptions;
-  return createHash('sha256')
-    .update(JSON.stringify([method, url, body]))
-    .digest('base64url');
+function fingerprintOf({ routeOptions: { method, url } }: FastifyRequest, body: unknown): string {
+  return hash('sha256', JSON.stringify([method, url, body]), 'base64url');
 }

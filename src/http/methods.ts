@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify';
+import type { FastifyInstance, RouteOptions } from 'fastify';
 import plugin from 'fastify-plugin';
 import { problem, sendProblem } from './problem.ts';
 
@@ -18,7 +18,7 @@ export default plugin(
 
     app.addHook('onRequest', (request, reply, done) => {
       if (!request.is404) return done();
-      const path = pathOf(request);
+      const [path = ''] = request.url.split('?', 1);
       const known = [...paths.values()].find(({ pattern }) => pattern.test(path));
       if (known === undefined) {
         return sendProblem(reply, problem(404, `There is nothing at ${request.method} ${path}.`, request.id));
@@ -32,10 +32,6 @@ export default plugin(
   },
   { name: 'methods', dependencies: ['problem', 'edge'] },
 );
-
-function pathOf({ url }: FastifyRequest): string {
-  return url.split('?', 1)[0] ?? url;
-}
 
 function patternOf(url: string): RegExp {
   const parts = url.split('/').map((part) => (part.startsWith(':') ? '[^/]+' : RegExp.escape(part)));

@@ -19,14 +19,11 @@ export function writeCursor(list: unknown, values: CursorValues): string {
  */
 export function readCursor<T extends CursorValues>(list: unknown, cursor: string, like: T): T {
   const [of, ...values] = decode(cursor);
-  if (of === undefined) throw badCursor('is not one that a Link header gave');
-  if (of !== fingerprint(list)) throw badCursor('belongs to a list with another sort or filter');
-  if (
-    values.length !== like.length ||
-    !values.every((value, at) => typeof value === typeof like[at] && isSound(value))
-  ) {
+  const isSame = values.length === like.length && values.every((one, at) => typeof one === typeof like[at]);
+  if (of !== undefined && of !== fingerprint(list))
+    throw badCursor('belongs to a list with another sort or filter');
+  if (of === undefined || !isSame || !values.every(isSound))
     throw badCursor('is not one that a Link header gave');
-  }
   return values as unknown as T;
 }
 
@@ -36,6 +33,18 @@ export function linkNext(request: FastifyRequest, reply: FastifyReply, cursor: s
   const parameters = new URLSearchParams(query);
   parameters.set('after', cursor);
   reply.header('link', `<${path}?${parameters}>; rel="next"`);
+}
+
+/** The parameter that says how long a page may be. */
+export function limitSchema(description: string) {
+  return {
+    type: 'integer',
+    minimum: 1,
+    maximum: 1000,
+    default: 100,
+    description,
+    examples: [2],
+  } as const;
 }
 
 export const linkHeader = {

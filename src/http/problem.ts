@@ -18,7 +18,7 @@ import {
   UnsupportedMediaType,
 } from '../errors.ts';
 import { SECURITY_HEADERS } from './headers.ts';
-import { ref } from './schemas.ts';
+import { ref, textSchema } from './schemas.ts';
 import { faultsOf } from './validation.ts';
 
 const FaultView = {
@@ -31,12 +31,8 @@ const FaultView = {
       description: 'the part of the request that it is in',
       examples: ['body'],
     },
-    pointer: {
-      type: 'string',
-      description: 'a JSON Pointer as a URI fragment (RFC 6901 §6)',
-      examples: ['#/name'],
-    },
-    detail: { type: 'string', description: 'what is wrong there, for people', examples: ['is required'] },
+    pointer: textSchema('a JSON Pointer as a URI fragment (RFC 6901 §6)', '#/name'),
+    detail: textSchema('what is wrong there, for people', 'is required'),
   },
   $id: 'Fault',
   description: 'One thing that is wrong, and where.',
@@ -53,7 +49,7 @@ export const Problem = {
       description: '`about:blank`, or `urn:problem-type:muster:` and the exact case',
       examples: ['urn:problem-type:muster:email-taken'],
     },
-    title: { type: 'string', description: 'the status in words', examples: ['Conflict'] },
+    title: textSchema('the status in words', 'Conflict'),
     status: {
       type: 'integer',
       minimum: 400,
@@ -61,17 +57,11 @@ export const Problem = {
       description: 'the HTTP status, once more',
       examples: [409],
     },
-    detail: {
-      type: 'string',
-      description: 'what went wrong this time, for people',
-      examples: ['Another user has this email.'],
-    },
-    instance: {
-      type: 'string',
-      description:
-        'the id of the request, as in the log; `about:blank` of one that could not be read as HTTP',
-      examples: ['0f8fad5b-d9cb-469f-a165-70867728950e'],
-    },
+    detail: textSchema('what went wrong this time, for people', 'Another user has this email.'),
+    instance: textSchema(
+      'the id of the request, as in the log; `about:blank` of one that could not be read as HTTP',
+      '0f8fad5b-d9cb-469f-a165-70867728950e',
+    ),
     errors: {
       type: 'array',
       items: ref(FaultView),
@@ -83,11 +73,7 @@ export const Problem = {
       description: 'of a replica that is not ready: every check by its name, as in `Health`',
       examples: [{ database: { status: 'failed', detail: 'gave no answer within a second' } }],
     },
-    error: {
-      type: 'string',
-      description: 'only on the tutorial’s routes: its own words',
-      examples: ['User not found'],
-    },
+    error: textSchema('only on the tutorial’s routes: its own words', 'User not found'),
   },
   $id: 'Problem',
   description: 'Why a request was refused (RFC 9457). Its `type` and `status` are for programs.',
@@ -101,6 +87,17 @@ export const Problem = {
     },
   ],
 } as const;
+
+export interface ProblemBody {
+  type: string;
+  title: string;
+  status: number;
+  detail: string;
+  instance: string;
+  errors?: readonly Fault[];
+  error?: string;
+  checks?: object;
+}
 
 /** Not by `import`: that would read every export of the module, and one of them loads undici, 16 ms at each start. */
 const { STATUS_CODES } = process.getBuiltinModule('node:http');
@@ -129,17 +126,6 @@ const FRAMEWORK_ERRORS: Record<string, string> = {
   FST_ERR_MAX_PARAM_LENGTH: 'A part of the path is too long.',
 };
 
-export interface ProblemBody {
-  type: string;
-  title: string;
-  status: number;
-  detail: string;
-  instance: string;
-  errors?: readonly Fault[];
-  error?: string;
-  checks?: object;
-}
-
 /** RFC 9457 §3.1. `about:blank` says no more than the status does. */
 export function problem(status: number, detail: string, instance: string, code?: string): ProblemBody {
   return {
@@ -158,24 +144,41 @@ export function problemOf(refusal: Refusal, instance: string): ProblemBody {
   return refusal.faults.length > 0 ? { ...body, errors: refusal.faults } : body;
 }
 
+/** Values of a body that break rules. */
+export function brokenBody(faults: readonly Fault[]): Invalid {
+  return new Invalid('invalid-body', 'The body breaks the rules listed in errors.', faults);
+}
+
+/** Parameters or headers that break rules. */
+export function brokenRequest(faults: readonly Fault[]): Malformed {
+  return new Malformed('invalid-parameter', 'The request breaks the rules listed in errors.', faults);
+}
+
 export function sendProblem(reply: FastifyReply, body: ProblemBody): FastifyReply {
   if (body.status === 503 || body.status === 429) reply.header('retry-after', '1');
   // Sent as text: the schema of the route's answers is not asked, and cannot fail.
   return reply.code(body.status).type('application/problem+json').send(JSON.stringify(body));
 }
 
+/** For what answers without Fastify, as there is no request yet that has an id. */
+export function bareProblem(status: number, detail: string, code?: string) {
+  const problemBody = problem(status, detail, 'about:blank', code);
+  const body = JSON.stringify(problemBody);
+  const headers = {
+    ...SECURITY_HEADERS,
+    'content-type': 'application/problem+json',
+    'content-length': String(Buffer.byteLength(body)),
+  };
+  return { title: problemBody.title, headers, body };
+}
+
 /** Turns whatever was thrown into a problem. An unknown error says nothing about the inside; the log has it. */
-export function toProblem(error: unknown, request: FastifyRequest): ProblemBody {
+function toProblem(error: unknown, request: FastifyRequest): ProblemBody {
   if (error instanceof Refusal) return problemOf(error, request.id);
   const { validation, validationContext, code, statusCode } = error as FastifyError;
   if (validation !== undefined) {
-    const context = validationContext as Parameters<typeof faultsOf>[1];
-    const errors = faultsOf(validation as never, context);
-    const body =
-      context === 'body'
-        ? problem(422, 'The body breaks the rules listed in errors.', request.id, 'invalid-body')
-        : problem(400, 'The request breaks the rules listed in errors.', request.id, 'invalid-parameter');
-    return { ...body, errors };
+    const faults = faultsOf(validation as never, validationContext as never);
+    return problemOf(validationContext === 'body' ? brokenBody(faults) : brokenRequest(faults), request.id);
   }
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
     return problem(statusCode, FRAMEWORK_ERRORS[code] ?? 'The request cannot be answered.', request.id);
@@ -222,13 +225,8 @@ export default plugin(
   { name: 'problem' },
 );
 
-function acceptedBy(request: FastifyRequest): string {
-  return request.routeOptions.config.accepts ?? 'application/json';
-}
-
-declare module 'fastify' {
-  interface FastifyContextConfig {
-    /** The media types of bodies that the route reads, told with a 415. Default: application/json. */
-    accepts?: string;
-  }
+/** Said by the schema of a route that reads anything else. */
+function acceptedBy({ routeOptions }: FastifyRequest): string {
+  const { consumes = ['application/json'] } = routeOptions.schema ?? {};
+  return consumes.join(', ');
 }

@@ -1,15 +1,16 @@
-import { Invalid, Malformed, Refusal, TooMany, UnsupportedMediaType } from '../errors.ts';
+import { Malformed, Refusal, TooMany, UnsupportedMediaType } from '../errors.ts';
 import { noKey, tooNarrow } from './access.ts';
-import { Problem, type ProblemBody, problem, problemOf } from './problem.ts';
+import { PATCH_TYPES } from './edge.ts';
+import { brokenBody, brokenRequest, Problem, type ProblemBody, problem, problemOf } from './problem.ts';
 import { ref } from './schemas.ts';
 
 /** The error answers of routes, for their schemas and so for the API document. */
 
-/**
- * A status in general; an exact refusal, or its whole body, from the function that makes it when it happens, so that
- * their words cannot differ; or the headers that a status has on this route.
- */
-type Case = number | Refusal | ProblemBody | { status: number; headers: object };
+/** An exact refusal, or its whole body, from the function that makes it when it happens: so their words cannot differ. */
+type Exact = Refusal | ProblemBody;
+
+/** What a route may answer: a status in general, an exact refusal, or the headers that a status has on this route. */
+type Case = number | Exact | { status: number; headers: object };
 
 /**
  * What every route may answer, whatever it does: broken URLs and hosts, no or too narrow a key, compressed bodies, limits,
@@ -18,77 +19,70 @@ type Case = number | Refusal | ProblemBody | { status: number; headers: object }
 const EVERYWHERE = [400, 401, 403, 415, 429, 500, 503];
 
 export function problems(...cases: Case[]) {
-  const examples = new Map<number, ProblemBody[]>(EVERYWHERE.map((status) => [status, []]));
-  const headers = new Map<number, object>(HEADERS);
+  const headers: Record<number, object> = { ...HEADERS };
+  const exact: Record<number, ProblemBody[]> = Object.fromEntries(EVERYWHERE.map((status) => [status, []]));
   for (const one of cases) {
-    if (typeof one === 'number') {
-      examples.set(one, examples.get(one) ?? []);
-    } else if ('headers' in one) {
-      headers.set(one.status, one.headers);
-    } else {
-      const body = one instanceof Refusal ? problemOf(one, EXAMPLE_ID) : one;
-      examples.set(body.status, [...(examples.get(body.status) ?? []), body]);
+    if (typeof one === 'number') exact[one] ??= [];
+    else if ('headers' in one) headers[one.status] = one.headers;
+    else {
+      const body = bodyOf(one);
+      exact[body.status] = [...(exact[body.status] ?? []), body];
     }
   }
-  const answers = [...examples].map(([status, exact]) => [
-    status,
-    {
+  const answers = Object.entries(exact).map(([key, bodies]) => {
+    const status = Number(key);
+    const general = GENERAL[status];
+    if (bodies.length === 0 && general !== undefined) bodies.push(bodyOf(general));
+    const answer = {
       description: DESCRIPTIONS[status] ?? 'Refused',
-      ...(headers.has(status) && { headers: headers.get(status) }),
+      ...(status in headers && { headers: headers[status] }),
       content: {
-        'application/problem+json': {
-          schema: ref(Problem),
-          examples: namedExamples(exact.length > 0 ? exact : [GENERAL[status]]),
-        },
+        'application/problem+json': { schema: ref(Problem), examples: Object.fromEntries(bodies.map(named)) },
       },
-    },
-  ]);
+    };
+    return [status, answer];
+  });
   return Object.fromEntries(answers) as Record<number, { description: string }>;
 }
 
+function bodyOf(one: Exact): ProblemBody {
+  return one instanceof Refusal ? problemOf(one, EXAMPLE_ID) : one;
+}
+
 /** By the exact case, which is the last part of a problem's `type`. */
-function namedExamples(bodies: readonly (ProblemBody | undefined)[]) {
-  return Object.fromEntries(
-    bodies
-      .filter((body) => body !== undefined)
-      .map((value) => [
-        value.type === 'about:blank' ? 'general' : value.type.split(':').at(-1),
-        { summary: summaryOf(value), value },
-      ]),
-  );
+function named(value: ProblemBody) {
+  const name = value.type === 'about:blank' ? 'general' : value.type.split(':').at(-1);
+  return [name, { summary: summaryOf(value), value }];
 }
 
 function summaryOf({ detail, errors: [first] = [] }: ProblemBody): string {
   return first === undefined ? detail : `${first.in} ${first.pointer} ${first.detail}`;
 }
 
-/** What a PATCH says of the bodies that it reads. */
-export function acceptPatch(accepts: string): Case {
-  return {
-    status: 415,
-    headers: {
-      'Accept-Patch': {
-        type: 'string',
-        required: true,
-        description: 'the patch formats that this route reads (RFC 5789 §3.1)',
-        examples: [accepts],
-      },
-    },
-  };
-}
-
 /** A body whose values break a rule, as the validator finds it. */
-export function invalidBody(pointer: string, detail: string): Invalid {
-  return new Invalid('invalid-body', 'The body breaks the rules listed in errors.', [
-    { in: 'body', pointer, detail },
-  ]);
+export function invalidBody(pointer: string, detail: string) {
+  return brokenBody([{ in: 'body', pointer, detail }]);
 }
 
 /** A parameter or header that cannot be read, as the validator finds it. */
 export function invalidParameter(place: 'path' | 'query' | 'headers', pointer: string, detail: string) {
-  return new Malformed('invalid-parameter', 'The request breaks the rules listed in errors.', [
-    { in: place, pointer, detail },
-  ]);
+  return brokenRequest([{ in: place, pointer, detail }]);
+}
+
+/** What a route that names one thing by its number refuses, besides what its own work does. */
+export function refusedId(notFound: Exact) {
+  return [invalidParameter('path', '#/id', 'must be integer'), notFound, 414] as const;
+}
+
+/** What a PATCH refuses of any body. */
+export function refusedPatch() {
+  const acceptPatch = {
+    type: 'string',
+    required: true,
+    description: 'the patch formats that this route reads (RFC 5789 §3.1)',
+    examples: [PATCH_TYPES.join(', ')],
+  };
+  return [invalidJson(), { status: 415, headers: { 'Accept-Patch': acceptPatch } }, 413] as const;
 }
 
 /** A body that is not JSON, or holds what would not survive being read. */
@@ -117,21 +111,14 @@ const DESCRIPTIONS: Record<number, string> = {
 export const EXAMPLE_ID = '0f8fad5b-d9cb-469f-a165-70867728950e';
 
 /** What a status says where a route names no exact case. */
-const GENERAL: Record<number, ProblemBody> = {
-  400: problemOf(
-    new Malformed('invalid-url', 'The URL is not percent-encoded UTF-8, or holds NUL.'),
-    EXAMPLE_ID,
-  ),
-  401: problemOf(noKey(), EXAMPLE_ID),
-  403: problemOf(tooNarrow('users:write'), EXAMPLE_ID),
-  404: problem(404, 'There is nothing here.', EXAMPLE_ID),
+const GENERAL: Record<number, Exact> = {
+  400: new Malformed('invalid-url', 'The URL is not percent-encoded UTF-8, or holds NUL.'),
+  401: noKey(),
+  403: tooNarrow('users:write'),
   413: problem(413, 'The body is larger than this route takes.', EXAMPLE_ID),
   414: problem(414, 'A part of the path is too long.', EXAMPLE_ID),
-  415: problemOf(
-    new UnsupportedMediaType('content-encoding', 'A body with Content-Encoding gzip is not read here.'),
-    EXAMPLE_ID,
-  ),
-  429: problemOf(new TooMany('rate-limit', 'One client may make 100 requests a second.'), EXAMPLE_ID),
+  415: new UnsupportedMediaType('content-encoding', 'A body with Content-Encoding gzip is not read here.'),
+  429: new TooMany('rate-limit', 'One client may make 100 requests a second.'),
   500: problem(500, 'Something went wrong here. The log has it under the id in instance.', EXAMPLE_ID),
   503: problem(503, 'The database does not answer at the moment.', EXAMPLE_ID, 'database-away'),
 };
@@ -159,41 +146,32 @@ const RATE_LIMIT = {
   },
 };
 
-const HEADERS: [number, object][] = [
-  [
-    401,
-    {
-      'WWW-Authenticate': {
-        type: 'string',
-        required: true,
-        description:
-          'that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)',
-        examples: ['Bearer error="invalid_token"'],
-      },
+/** What a status tells in headers, on every route. */
+const HEADERS: Record<number, object> = {
+  401: {
+    'WWW-Authenticate': {
+      type: 'string',
+      required: true,
+      description:
+        'that a bearer token is asked for, and what is wrong with one that was given (RFC 6750 §3)',
+      examples: ['Bearer error="invalid_token"'],
     },
-  ],
-  [
-    403,
-    {
-      'WWW-Authenticate': {
-        type: 'string',
-        description:
-          'which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused',
-        examples: ['Bearer error="insufficient_scope", scope="users:write"'],
-      },
+  },
+  403: {
+    'WWW-Authenticate': {
+      type: 'string',
+      description: 'which scope is missing (RFC 6750 §3.1); absent when a request from elsewhere is refused',
+      examples: ['Bearer error="insufficient_scope", scope="users:write"'],
     },
-  ],
-  [
-    415,
-    {
-      Accept: {
-        type: 'string',
-        required: true,
-        description: 'the media types that this route reads (RFC 9110 §15.5.16)',
-        examples: ['application/json'],
-      },
+  },
+  415: {
+    Accept: {
+      type: 'string',
+      required: true,
+      description: 'the media types that this route reads (RFC 9110 §15.5.16)',
+      examples: ['application/json'],
     },
-  ],
-  [429, { ...RETRY_AFTER, ...RATE_LIMIT }],
-  [503, RETRY_AFTER],
-];
+  },
+  429: { ...RETRY_AFTER, ...RATE_LIMIT },
+  503: RETRY_AFTER,
+};

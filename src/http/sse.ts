@@ -27,18 +27,7 @@ export function eventFrame({ event, id, data }: StreamEvent): string {
 }
 
 /** An open answer to which events are written. */
-export interface EventSink {
-  readonly closed: boolean;
-  /** Whether all that was written has left the process. Who writes when it has not, buffers. */
-  readonly taken: boolean;
-  write(frames: string | Uint8Array): void;
-  /** Waits until all is taken, `ms` at most, and says whether it was. */
-  whenTaken(ms: number): Promise<boolean>;
-  /** The regular end. */
-  end(): void;
-  /** Breaks the connection off. */
-  cut(): void;
-}
+export type EventSink = ReturnType<typeof openEvents>;
 
 /**
  * Begins to answer with events, past Fastify's own sending. The body has no length and no chunks: it ends with the
@@ -46,7 +35,7 @@ export interface EventSink {
  * the time).
  * @throws {TooMany} when the client has as many streams as one may have
  */
-export function openEvents(reply: FastifyReply): EventSink {
+export function openEvents(reply: FastifyReply) {
   reply.server.streams.enter(reply);
   reply.hijack();
   const { raw } = reply;
@@ -59,28 +48,36 @@ export function openEvents(reply: FastifyReply): EventSink {
     connection: 'close',
   });
   raw.flushHeaders();
-  const sink: EventSink = {
-    get closed() {
-      return raw.writableEnded || raw.destroyed;
+  const isClosed = () => raw.writableEnded || raw.destroyed;
+  return {
+    get closed(): boolean {
+      return isClosed();
     },
-    get taken() {
+    /** Whether all that was written has left the process. Who writes when it has not, buffers. */
+    get taken(): boolean {
       return raw.writableLength === 0;
     },
-    write(frames) {
-      if (!sink.closed && frames.length > 0) raw.write(frames);
+    write(frames: string | Uint8Array): void {
+      if (!isClosed() && frames.length > 0) raw.write(frames);
     },
-    async whenTaken(ms) {
+    /** Waits until all is taken, `ms` at most, and says whether it was. */
+    async whenTaken(ms: number): Promise<boolean> {
       const until = performance.now() + ms;
-      for (let pause = 0; !sink.taken; pause = 5) {
-        if (sink.closed || performance.now() > until) return false;
+      for (let pause = 0; raw.writableLength > 0; pause = 5) {
+        if (isClosed() || performance.now() > until) return false;
         await wait(pause);
       }
       return true;
     },
-    end: () => void raw.end(),
-    cut: () => void raw.destroy(),
+    /** The regular end. */
+    end(): void {
+      raw.end();
+    },
+    /** Breaks the connection off. */
+    cut(): void {
+      raw.destroy();
+    },
   };
-  return sink;
 }
 
 /**

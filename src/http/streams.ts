@@ -17,38 +17,31 @@ declare module 'fastify' {
  * The event streams that are open. Each holds a connection and memory for as long as its client likes, so none may have
  * too many of them.
  */
-export class Streams {
+class Streams {
   readonly #most: number;
   readonly #byClient = new Map<string, number>();
-  #open = 0;
+  open = 0;
 
   constructor(mostPerClient: number) {
     this.#most = mostPerClient;
   }
 
-  get open(): number {
-    return this.#open;
-  }
-
   /** @throws {TooMany} when its client has as many as one may have */
   enter({ request, raw }: FastifyReply): void {
     const client = limitKey(request);
-    const many = this.#byClient.get(client) ?? 0;
-    if (many >= this.#most) throw tooManyStreams(this.#most);
+    if ((this.#byClient.get(client) ?? 0) >= this.#most)
+      throw new TooMany('too-many-streams', `One client may have ${this.#most} streams open at once.`);
     request.isStream = true;
-    this.#open++;
-    this.#byClient.set(client, many + 1);
-    raw.once('close', () => {
-      this.#open--;
-      const left = (this.#byClient.get(client) ?? 1) - 1;
-      if (left === 0) this.#byClient.delete(client);
-      else this.#byClient.set(client, left);
-    });
+    this.#count(client, 1);
+    raw.once('close', () => this.#count(client, -1));
   }
-}
 
-export function tooManyStreams(most: number): TooMany {
-  return new TooMany('too-many-streams', `One client may have ${most} streams open at once.`);
+  #count(client: string, change: 1 | -1): void {
+    this.open += change;
+    const many = (this.#byClient.get(client) ?? 0) + change;
+    if (many === 0) this.#byClient.delete(client);
+    else this.#byClient.set(client, many);
+  }
 }
 
 export default plugin(

@@ -1,7 +1,7 @@
 import swagger from '@fastify/swagger';
 import Fastify, { type RouteOptions } from 'fastify';
 import type { OpenAPIV3_1 } from 'openapi-types';
-import { finishDocument, showExamples } from './document.ts';
+import { finishDocument } from './document.ts';
 import { TAGS } from './openapi.ts';
 
 const ABOUT = `\
@@ -52,15 +52,7 @@ export async function makeDocument(
     },
     refResolver: {
       // Every component has the name that its schema gives it.
-      buildLocalReference(schema, _base, _fragment, index) {
-        if (typeof schema.$id !== 'string') throw new Error(`schema ${index} of the document has no $id`);
-        return schema.$id;
-      },
-    },
-    transform: ({ schema, url }) => ({ schema: showExamples(schema), url }),
-    transformObject(made) {
-      if ('swaggerObject' in made) throw new Error('the document is OpenAPI, not Swagger 2');
-      return finishDocument(made.openapiObject as OpenAPIV3_1.Document);
+      buildLocalReference: (schema) => String(schema.$id),
     },
   });
   for (const schema of Object.values(schemas)) app.addSchema(schema);
@@ -68,5 +60,5 @@ export async function makeDocument(
     if (method !== 'HEAD') app.route({ method, url, schema, handler: () => {} });
   }
   await app.ready();
-  return app.swagger() as OpenAPIV3_1.Document;
+  return finishDocument(app.swagger() as OpenAPIV3_1.Document);
 }

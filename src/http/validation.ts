@@ -20,8 +20,25 @@ export function jsonBytes(value: unknown): number {
 
 type Formats = Record<string, (value: string) => boolean>;
 
+type Validate = ((data: unknown) => boolean) & { errors?: unknown };
+type Serialize = (data: unknown) => string;
+
+/** Made when it is first needed: to compile all schemas at the start would cost it 100 ms. */
+function lazy<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}
+
 /** `allErrors: false` where a value may hold many that are wrong: what Ajv does to list them is quadratic. */
-function ajvOptions(formats: Formats, { allErrors }: { allErrors: boolean }) {
+function lazyCompiler(
+  build: ReturnType<typeof AjvCompiler>,
+  formats: Formats,
+  allErrors: boolean,
+  schemas: unknown,
+) {
   const onAjv = (ajv: { addKeyword(definition: object): unknown }) => {
     ajv.addKeyword({
       keyword: 'x-maxBytes',
@@ -30,7 +47,7 @@ function ajvOptions(formats: Formats, { allErrors }: { allErrors: boolean }) {
     ajv.addKeyword({ keyword: 'x-tags' }); // for the words of a refusal, see `inWords`
     ajv.addKeyword({ keyword: 'x-firstFault' });
   };
-  return {
+  const options = {
     customOptions: {
       coerceTypes: false,
       removeAdditional: false,
@@ -42,8 +59,10 @@ function ajvOptions(formats: Formats, { allErrors }: { allErrors: boolean }) {
       validateSchema: false, // our own schemas; the tests hold the document that they make to OpenAPI
       formats,
     },
-    plugins: [onAjv as never],
+    plugins: [onAjv],
   };
+  const compiler = lazy(() => build(schemas as never, options as never) as (route: unknown) => Validate);
+  return (route: { schema: object; httpPart: string }) => lazy(() => compiler()(route));
 }
 
 /**
@@ -55,17 +74,15 @@ export function valueChecker(
   schemas: readonly { $id?: string }[],
   { allErrors = false } = {},
 ) {
-  let compile: ((route: never) => unknown) | undefined;
+  const byId = Object.fromEntries(schemas.map((one) => [one.$id, one]));
+  const compile = lazyCompiler(AjvCompiler(), formats, allErrors, byId);
   return (schema: object, base: readonly string[]) => {
-    let validate: Validate | undefined;
+    const validator = compile({ schema, httpPart: 'body' });
     return (value: unknown): Fault[] => {
-      const external = Object.fromEntries(schemas.map((one) => [one.$id, one]));
-      compile ??= AjvCompiler()(external as never, ajvOptions(formats, { allErrors }) as never) as never;
-      validate ??= compile?.({ schema, httpPart: 'body' } as never) as Validate;
       if (allErrors && Object.keys(value ?? {}).length > MOST_MEMBERS)
         return faultsOf([TOO_MANY], 'body', base);
-      if (validate(value)) return [];
-      return faultsOf((validate.errors ?? []) as Broken[], 'body', base);
+      const validate = validator();
+      return validate(value) ? [] : faultsOf((validate.errors ?? []) as Broken[], 'body', base);
     };
   };
 }
@@ -76,43 +93,30 @@ export function valueChecker(
  * written as such.
  */
 export function strictValidation(formats: Formats): FastifyServerOptions {
-  const buildCompiler = AjvCompiler();
+  const build = AjvCompiler();
   return {
-    ajv: ajvOptions(formats, { allErrors: true }),
     schemaController: {
       compilersFactory: {
-        buildValidator(externalSchemas: unknown, options: never) {
-          let compile: ReturnType<typeof buildCompiler> | undefined;
-          let compileFirst: ReturnType<typeof buildCompiler> | undefined;
+        buildValidator(schemas: unknown) {
+          const compileAll = lazyCompiler(build, formats, true, schemas);
+          const compileFirst = lazyCompiler(build, formats, false, schemas);
           return (route: { schema: ParameterSchema; httpPart: string }) => {
             const parameters = route.httpPart === 'body' ? [] : Object.entries(route.schema.properties ?? {});
-            // Compiled when it is first asked for: all of them at the start would cost it 100 ms.
-            let validate: Validate | undefined;
             const isClosed = route.httpPart !== 'headers';
+            const validator = route.schema['x-firstFault'] ? compileFirst(route) : compileAll(route);
             return (data: Record<string, unknown>) => {
               if (isClosed && Object.keys(data ?? {}).length > MOST_MEMBERS) return { error: [TOO_MANY] };
-              if (route.schema['x-firstFault']) {
-                const first = ajvOptions(formats, { allErrors: false });
-                compileFirst ??= buildCompiler(externalSchemas as never, first as never);
-                validate ??= compileFirst(route as never) as Validate;
-              } else {
-                compile ??= buildCompiler(externalSchemas as never, options);
-                validate ??= compile(route as never) as Validate;
-              }
               for (const [name, schema] of parameters) readParameter(data, name, schema);
+              const validate = validator();
               return validate(data) || { error: validate.errors };
             };
           };
         },
-        // Compiled when it is first needed, likewise.
-        buildSerializer(externalSchemas: unknown, options: unknown) {
-          const compile = SerializerCompiler()(externalSchemas, options as never);
-          return (route: unknown) => {
-            let serialize: ((data: unknown) => string) | undefined;
-            return (data: unknown) => {
-              serialize ??= compile(route as never) as (data: unknown) => string;
-              return serialize(data);
-            };
+        buildSerializer(schemas: unknown, options: unknown) {
+          const compile = SerializerCompiler()(schemas, options as never) as (route: unknown) => Serialize;
+          return (route: unknown): Serialize => {
+            const serializer = lazy(() => compile(route));
+            return (data) => serializer()(data);
           };
         },
       } as never,
@@ -128,8 +132,6 @@ const TOO_MANY = {
   params: {},
   message: `must not have more than ${MOST_MEMBERS} members`,
 };
-
-type Validate = ((data: unknown) => boolean) & { errors?: unknown };
 
 interface ParameterSchema {
   type?: string;

@@ -13,12 +13,10 @@ const DISCOVERY_MS = 5000;
 /** How far the clocks of the issuer and of this machine may be apart. */
 const CLOCK_TOLERANCE_S = 30;
 
-export type CheckToken = (token: string) => Promise<Access>;
-
 /** Access by the tokens of an OpenID provider (RFC 7519, RFC 9068), their scopes from the claim `scope`. */
-export function tokensOf({ issuer, audience }: JwtSettings): CheckToken {
-  let loaded: Promise<Verify> | undefined;
-  return async (token) => {
+export function tokensOf({ issuer, audience }: JwtSettings) {
+  let loaded: ReturnType<typeof discover> | undefined;
+  return async (token: string): Promise<Access> => {
     loaded ??= discover(issuer);
     const verify = await loaded.catch((error) => {
       loaded = undefined; // and again with the next request
@@ -34,13 +32,8 @@ export function tokensOf({ issuer, audience }: JwtSettings): CheckToken {
   };
 }
 
-type Verify = (
-  token: string,
-  settings: JwtSettings,
-) => Promise<{ sub?: string; exp?: number; scope?: unknown }>;
-
 /** The library is loaded for the first token, not at the start. */
-async function discover(issuer: string): Promise<Verify> {
+async function discover(issuer: string) {
   const { createRemoteJWKSet, errors, jwtVerify } = await import('jose');
   const url = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
   const answer = await fetch(url, { signal: AbortSignal.timeout(DISCOVERY_MS), redirect: 'error' });
@@ -48,7 +41,7 @@ async function discover(issuer: string): Promise<Verify> {
   const { issuer: named, jwks_uri: jwks } = (await answer.json()) as { issuer?: string; jwks_uri?: string };
   if (named !== issuer) throw new Error(`${url} is of ${named} (OpenID Connect Discovery §4.3)`);
   const keys = createRemoteJWKSet(new URL(jwks ?? ''), { timeoutDuration: DISCOVERY_MS });
-  return async (token, settings) => {
+  return async (token: string, settings: JwtSettings) => {
     try {
       const { payload } = await jwtVerify(token, keys, {
         ...settings,

@@ -10,13 +10,33 @@ const MOST_KEYS = 10_000;
 /** How exact "last used" is. */
 const USED_EVERY_MS = 60_000;
 
-interface Known {
+type Soon<T> = T | Promise<T>;
+
+interface Known<T> {
   /** What the database said; a promise until it has. */
-  row: KeyRow | undefined | Promise<KeyRow | undefined>;
+  value: Soon<T>;
   readAt: number;
 }
 
-type Soon<T> = T | Promise<T>;
+/** What is being read. When that fails, `failed` forgets it. */
+function read<T>(reading: Promise<T>, failed: () => void): Known<T> {
+  const known: Known<T> = { value: reading, readAt: performance.now() };
+  known.value = reading.then(
+    (value) => {
+      known.value = value;
+      return value;
+    },
+    (error) => {
+      failed();
+      throw error;
+    },
+  );
+  return known;
+}
+
+function isFresh({ readAt }: Known<unknown>): boolean {
+  return performance.now() - readAt <= FRESH_MS;
+}
 
 /**
  * The API keys as this process knows them: read when they are asked for, and again when that is a moment ago. What is
@@ -25,10 +45,9 @@ type Soon<T> = T | Promise<T>;
 export class Keyring {
   readonly #reader: Reader;
   readonly #used: (id: string) => void;
-  readonly #known = new Map<string, Known>();
+  readonly #known = new Map<string, Known<KeyRow | undefined>>();
   readonly #usedAt = new Map<string, number>();
-  #any: Soon<boolean> = false;
-  #anyReadAt = Number.NEGATIVE_INFINITY;
+  #any: Known<boolean> | undefined;
 
   /** `used` is told at most once a minute that a key was used. */
   constructor(reader: Reader, used: (id: string) => void) {
@@ -38,20 +57,12 @@ export class Keyring {
 
   /** Whether there is a key, or ever was one. Once there is, that stays so. */
   isThereAny(): Soon<boolean> {
-    const now = performance.now();
-    if (now - this.#anyReadAt <= FRESH_MS || this.#any === true) return this.#any;
-    this.#anyReadAt = now;
-    this.#any = hasKeys(this.#reader).then(
-      (is) => {
-        this.#any = is;
-        return is;
-      },
-      (error) => {
-        this.#anyReadAt = Number.NEGATIVE_INFINITY;
-        throw error;
-      },
-    );
-    return this.#any;
+    if (this.#any === undefined || (this.#any.value !== true && !isFresh(this.#any))) {
+      this.#any = read(hasKeys(this.#reader), () => {
+        this.#any = undefined;
+      });
+    }
+    return this.#any.value;
   }
 
   /** @throws {Unauthorized} for whatever is not a key that holds */
@@ -77,24 +88,13 @@ export class Keyring {
   }
 
   #find(id: string): Soon<KeyRow | undefined> {
-    const now = performance.now();
     const known = this.#known.get(id);
-    if (known !== undefined && now - known.readAt <= FRESH_MS) return known.row;
-    const reading: Known = { row: undefined, readAt: now };
-    reading.row = findKey(this.#reader, id).then(
-      (row) => {
-        reading.row = row;
-        return row;
-      },
-      (error) => {
-        this.#known.delete(id);
-        throw error;
-      },
-    );
+    if (known !== undefined && isFresh(known)) return known.value;
+    const row = read(findKey(this.#reader, id), () => this.#known.delete(id));
     this.#known.delete(id); // to the end of the line
-    this.#known.set(id, reading);
+    this.#known.set(id, row);
     if (this.#known.size > MOST_KEYS) this.#known.delete(this.#known.keys().next().value ?? '');
-    return reading.row;
+    return row.value;
   }
 
   #note(row: KeyRow): void {

@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { needs, requireScope, SCOPES, tooNarrow } from '../http/access.ts';
 import { TAGS } from '../http/openapi.ts';
 import { invalidBody, invalidJson, invalidParameter, problems } from '../http/problems.ts';
-import { locationHeader, ref } from '../http/schemas.ts';
+import { idParams, locationHeader, ref, timeSchema } from '../http/schemas.ts';
 import { readTime } from '../http/times.ts';
 import { createKey, expiryIsPast, keyNotFound, listKeys, revokeKey } from './keys.ts';
 
@@ -29,9 +29,8 @@ const Scopes = {
   description: 'what it may do',
   examples: [['users:read', 'changes:read']],
 } as const;
-/** A `Date` until it is written: to `Static` it is unknown. */
-const time = (description: string) =>
-  ({ type: 'string', format: 'date-time', description, examples: ['2027-01-15T09:30:00.000Z'] }) as object;
+const expiryExample = '2027-01-15T09:30:00.000Z';
+const time = (description: string) => timeSchema(description, expiryExample);
 
 const shown = {
   id: KeyId,
@@ -83,15 +82,13 @@ const NewKey = {
       type: 'string',
       format: 'date-time',
       description: 'until when it is good (RFC 3339); without it, until it is revoked',
-      examples: ['2027-01-15T09:30:00.000Z'],
+      examples: [expiryExample],
     },
   },
   $id: 'NewKey',
   additionalProperties: false,
   description: 'An API key to be made.',
-  examples: [
-    { name: 'billing', scopes: ['users:read', 'changes:read'], expiresAt: '2027-01-15T09:30:00.000Z' },
-  ],
+  examples: [{ name: 'billing', scopes: ['users:read', 'changes:read'], expiresAt: expiryExample }],
 } as const;
 
 function notKept() {
@@ -102,82 +99,70 @@ function notKept() {
   );
 }
 
+const createKeySchema = {
+  operationId: 'createKey',
+  summary: 'Make an API key',
+  description:
+    'The answer is the only place where the key can be read: only a hash of it is kept. A key can give others no ' +
+    'scope that it has not itself. An `Idempotency-Key` is refused here, because the answer would have to be kept.',
+  tags: [TAGS.keys.name],
+  security: needs('keys'),
+  body: ref(NewKey),
+  response: {
+    201: { ...ref(CreatedKey), description: 'The key', headers: locationHeader('/keys/k3v9q0a7m2xz') },
+    ...problems(
+      invalidJson(),
+      notKept(),
+      tooNarrow('users:write'),
+      413,
+      invalidBody('#/scopes/0', 'must be one of users:read, users:write'),
+      expiryIsPast(),
+    ),
+  },
+} as const;
+
+const listKeysSchema = {
+  operationId: 'listKeys',
+  summary: 'List the API keys',
+  description:
+    'All of them, oldest first, also those that have been revoked. The keys themselves are nowhere.',
+  tags: [TAGS.keys.name],
+  security: needs('keys'),
+  response: { 200: { type: 'array', items: ref(Key), description: 'The keys' }, ...problems() },
+} as const;
+
+const revokeKeySchema = {
+  operationId: 'revokeKey',
+  summary: 'Revoke an API key',
+  description:
+    'It is refused from now on, on every replica within a second, and what it has open is closed within five.',
+  tags: [TAGS.keys.name],
+  security: needs('keys'),
+  params: idParams(KeyId),
+  response: {
+    204: { type: 'null', description: 'It is revoked; no body' },
+    ...problems(keyNotFound('k3v9q0a7m2xz'), 413, 414),
+  },
+} as const;
+
 const keys: FastifyPluginAsyncTypebox = async (app) => {
   for (const schema of [Key, CreatedKey, NewKey]) app.addSchema(schema);
 
-  app.post(
-    '/keys',
-    {
-      schema: {
-        operationId: 'createKey',
-        summary: 'Make an API key',
-        description:
-          'The answer is the only place where the key can be read: only a hash of it is kept. A key can give others no ' +
-          'scope that it has not itself. An `Idempotency-Key` is refused here, because the answer would have to be kept.',
-        tags: [TAGS.keys.name],
-        security: needs('keys'),
-        body: ref(NewKey),
-        response: {
-          201: { ...ref(CreatedKey), description: 'The key', headers: locationHeader('/keys/k3v9q0a7m2xz') },
-          ...problems(
-            invalidJson(),
-            notKept(),
-            tooNarrow('users:write'),
-            413,
-            invalidBody('#/scopes/0', 'must be one of users:read, users:write'),
-            expiryIsPast(),
-          ),
-        },
-      },
-    },
-    async (request, reply) => {
-      const { name, scopes, expiresAt } = request.body;
-      if (request.headers['idempotency-key'] !== undefined) throw notKept();
-      for (const scope of scopes) requireScope(request, scope);
-      const until = expiresAt === undefined ? {} : { expiresAt: readTime(expiresAt, '#/expiresAt') };
-      const key = await app.write((tx) => createKey(tx, { name, scopes, ...until }));
-      return reply.code(201).header('location', `/keys/${key.id}`).send(key);
-    },
-  );
+  app.post('/keys', { schema: createKeySchema }, async (request, reply) => {
+    const { name, scopes, expiresAt } = request.body;
+    if (request.headers['idempotency-key'] !== undefined) throw notKept();
+    for (const scope of scopes) requireScope(request, scope);
+    const until = expiresAt === undefined ? {} : { expiresAt: readTime(expiresAt, '#/expiresAt') };
+    const key = await app.write((tx) => createKey(tx, { name, scopes, ...until }));
+    return reply.code(201).header('location', `/keys/${key.id}`).send(key);
+  });
 
-  app.get(
-    '/keys',
-    {
-      schema: {
-        operationId: 'listKeys',
-        summary: 'List the API keys',
-        description:
-          'All of them, oldest first, also those that have been revoked. The keys themselves are nowhere.',
-        tags: [TAGS.keys.name],
-        security: needs('keys'),
-        response: { 200: { type: 'array', items: ref(Key), description: 'The keys' }, ...problems() },
-      },
-    },
-    () => listKeys(app.reader),
-  );
+  app.get('/keys', { schema: listKeysSchema }, () => listKeys(app.reader));
 
-  app.delete(
-    '/keys/:id',
-    {
-      schema: {
-        operationId: 'revokeKey',
-        summary: 'Revoke an API key',
-        description:
-          'It is refused from now on, on every replica within a second, and what it has open is closed within five.',
-        tags: [TAGS.keys.name],
-        security: needs('keys'),
-        params: { type: 'object', required: ['id'], properties: { id: KeyId } },
-        response: {
-          204: { type: 'null', description: 'It is revoked; no body' },
-          ...problems(keyNotFound('k3v9q0a7m2xz'), 413, 414),
-        },
-      },
-    },
-    async (request, reply) => {
-      await app.write((tx) => revokeKey(tx, request.params.id));
-      return reply.code(204).send(null);
-    },
-  );
+  app.delete('/keys/:id', { schema: revokeKeySchema }, async (request, reply) => {
+    await app.write((tx) => revokeKey(tx, request.params.id));
+    return reply.code(204).send(null);
+  });
 };
 
 export default keys;

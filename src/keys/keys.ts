@@ -1,21 +1,10 @@
-import { createHash, randomBytes, randomInt, timingSafeEqual } from 'node:crypto';
+import { hash, randomBytes, randomInt, timingSafeEqual } from 'node:crypto';
 import { toDate } from '../db/dialect.ts';
 import type { Reader } from '../db/reader.ts';
 import type { Tx } from '../db/tx.ts';
 import { type Invalid, NotFound } from '../errors.ts';
 import type { Scope } from '../http/access.ts';
 import { invalidBody } from '../http/problems.ts';
-
-/** A key as it is shown; the key itself is not. */
-export interface KeyView {
-  id: string;
-  name: string;
-  scopes: Scope[];
-  createdAt: Date;
-  expiresAt?: Date;
-  lastUsedAt?: Date;
-  revokedAt?: Date;
-}
 
 export interface KeyRow {
   id: string;
@@ -34,7 +23,7 @@ const COLUMNS = `id, name, hash, cast(scopes as text) as scopes, created_at, exp
 export async function createKey(
   tx: Tx,
   { name, scopes, expiresAt }: { name: string; scopes: readonly Scope[]; expiresAt?: Date },
-): Promise<KeyView & { key: string }> {
+) {
   if (expiresAt !== undefined && expiresAt.getTime() <= Date.now()) throw expiryIsPast();
   const id = Array.from({ length: 12 }, () => ALPHABET[randomInt(ALPHABET.length)]).join('');
   const key = `mk_${id}_${randomBytes(32).toString('base64url')}`;
@@ -47,7 +36,7 @@ export async function createKey(
   return { ...keyView(row), key };
 }
 
-export async function listKeys(reader: Reader): Promise<KeyView[]> {
+export async function listKeys(reader: Reader) {
   const rows = await reader.read<KeyRow>(`select ${COLUMNS} from api_keys order by created_at, id`, []);
   return rows.map(keyView);
 }
@@ -90,14 +79,15 @@ export function isValid(row: KeyRow): boolean {
 const ALPHABET = 'abcdefghijklmnopqrstuvwxyz0123456789';
 
 function hashOf(key: string): string {
-  return createHash('sha256').update(key).digest('base64url');
+  return hash('sha256', key, 'base64url');
 }
 
-function keyView(row: KeyRow): KeyView {
+/** A key as it is shown; the key itself is not. */
+function keyView(row: KeyRow) {
   return {
     id: row.id,
     name: row.name,
-    scopes: JSON.parse(row.scopes),
+    scopes: JSON.parse(row.scopes) as Scope[],
     createdAt: toDate(row.created_at),
     ...(row.expires_at !== null && { expiresAt: toDate(row.expires_at) }),
     ...(row.last_used_at !== null && { lastUsedAt: toDate(row.last_used_at) }),

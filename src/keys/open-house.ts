@@ -18,26 +18,15 @@ export function isLoopback(host: string): boolean {
 /** What is wrong with a request to an open service, or undefined. */
 export function foreignness({ headers }: FastifyRequest): Forbidden | undefined {
   const host = headers.host ?? 'localhost';
-  if (!isLoopback(host.replace(/:\d+$/, ''))) return foreignHost();
-  if (PROXIED.some((name) => headers[name] !== undefined)) return viaProxy();
-  const site = headers['sec-fetch-site'];
-  if (site !== undefined && site !== 'same-origin' && site !== 'none') return foreignPage();
-  const { origin } = headers;
-  if (origin !== undefined && origin !== `http://${host}`) return foreignPage();
+  if (!isLoopback(host.replace(/:\d+$/, '')))
+    return new Forbidden('foreign-host', 'Without keys only requests to a loopback address are answered.');
+  if (PROXIED.some((name) => headers[name] !== undefined))
+    return new Forbidden('via-proxy', 'Without keys no requests are answered that come through a proxy.');
+  const { origin = `http://${host}`, 'sec-fetch-site': site = 'none' } = headers;
+  if ((site !== 'same-origin' && site !== 'none') || origin !== `http://${host}`)
+    return new Forbidden('foreign-page', 'Without keys no requests from pages of other sites are answered.');
   return undefined;
 }
 
 /** What a proxy says of the client for whom it asks: anybody, anywhere. One that says nothing is not noticed. */
 const PROXIED = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-real-ip'];
-
-export function viaProxy(): Forbidden {
-  return new Forbidden('via-proxy', 'Without keys no requests are answered that come through a proxy.');
-}
-
-export function foreignHost(): Forbidden {
-  return new Forbidden('foreign-host', 'Without keys only requests to a loopback address are answered.');
-}
-
-export function foreignPage(): Forbidden {
-  return new Forbidden('foreign-page', 'Without keys no requests from pages of other sites are answered.');
-}

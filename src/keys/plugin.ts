@@ -1,8 +1,8 @@
 import type { FastifyInstance, FastifyRequest, onRequestHookHandler } from 'fastify';
 import plugin from 'fastify-plugin';
 import { StartError } from '../errors.ts';
-import { type Access, noKey, SCOPES, type Scope, tooNarrow } from '../http/access.ts';
-import { type CheckToken, type JwtSettings, tokensOf } from './jwt.ts';
+import { type Access, noKey, requireScope, SCOPES, type Scope } from '../http/access.ts';
+import { type JwtSettings, tokensOf } from './jwt.ts';
 import { Keyring } from './keyring.ts';
 import { foreignness, isLoopback, OPEN } from './open-house.ts';
 
@@ -24,7 +24,7 @@ export default plugin(
       });
       note.catch((err) => app.log.warn({ err }, 'when a key was last used could not be written down'));
     });
-    const checkToken: CheckToken | undefined = jwt && tokensOf(jwt);
+    const checkToken = jwt && tokensOf(jwt);
 
     const openAccess = (request: FastifyRequest, isThereAny: boolean): Access => {
       if (checkToken !== undefined || isThereAny || !isLoopback(host)) throw noKey();
@@ -45,12 +45,11 @@ export default plugin(
     };
 
     app.addHook('onRoute', (route) => {
-      const [needed] = (route.schema?.security ?? []) as { bearer: Scope[] }[];
-      if (needed === undefined) return;
-      const [scope] = needed.bearer;
+      const [scope] = (route.schema?.security?.[0]?.bearer ?? []) as Scope[];
+      if (scope === undefined) return;
       const admit = (request: FastifyRequest, access: Access) => {
         request.access = access;
-        if (scope !== undefined && !access.may(scope)) throw tooNarrow(scope);
+        requireScope(request, scope);
       };
       const guard: onRequestHookHandler = (request, _reply, done) => {
         try {

@@ -1,4 +1,4 @@
-import { ref } from '../http/schemas.ts';
+import { ref, textSchema } from '../http/schemas.ts';
 
 const ok = { status: 'ok' };
 const good = { service: ok, database: ok, migrations: ok, disk: ok, runner: ok };
@@ -8,11 +8,7 @@ export const HealthCheck = {
   required: ['status'],
   properties: {
     status: { type: 'string', enum: ['ok', 'failed'], description: 'whether it holds', examples: ['ok'] },
-    detail: {
-      type: 'string',
-      description: 'what is wrong, for people',
-      examples: ['gave no answer within a second'],
-    },
+    detail: textSchema('what is wrong, for people', 'gave no answer within a second'),
   },
   $id: 'HealthCheck',
   additionalProperties: false,
@@ -20,19 +16,17 @@ export const HealthCheck = {
   examples: [ok],
 } as const;
 
-const Checks = {
-  type: 'object',
-  additionalProperties: ref(HealthCheck),
-  description: 'every check by its name',
-  examples: [good],
-} as const;
-
 export const Health = {
   type: 'object',
   required: ['status', 'checks'],
   properties: {
     status: { type: 'string', enum: ['ok'], description: 'all is well', examples: ['ok'] },
-    checks: Checks,
+    checks: {
+      type: 'object',
+      additionalProperties: ref(HealthCheck),
+      description: 'every check by its name',
+      examples: [good],
+    },
   },
   $id: 'Health',
   additionalProperties: false,

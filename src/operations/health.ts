@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import plugin from 'fastify-plugin';
+import { keep, LATE, within } from './patience.ts';
 
 /** How long an answer may be given again. */
 const KEPT_MS = 1000;
@@ -32,8 +33,6 @@ declare module 'fastify' {
 export class Health {
   readonly #checks = new Map<string, Check>();
   readonly #failed: (name: string, error: unknown) => void;
-  #asked: Promise<Readiness> | undefined;
-  #askedAt = -Infinity;
   /** Between `onReady` and the shutdown. */
   serves = false;
 
@@ -48,42 +47,27 @@ export class Health {
   }
 
   async ask(): Promise<Readiness> {
-    const now = performance.now();
-    if (this.#asked === undefined || now - this.#askedAt > KEPT_MS) {
-      this.#askedAt = now;
-      this.#asked = this.#ask();
-    }
-    const { ready, checks } = await this.#asked;
+    const checks = await this.#makeAll();
     const service: Verdict = this.serves
       ? { status: 'ok' }
       : { status: 'failed', detail: 'is starting or stopping' };
-    return { ready: ready && this.serves, checks: { service, ...checks } };
+    const ready = [service, ...Object.values(checks)].every(({ status }) => status === 'ok');
+    return { ready, checks: { service, ...checks } };
   }
 
-  async #ask(): Promise<Readiness> {
-    const names = [...this.#checks.keys()];
-    const verdicts = await Promise.all([...this.#checks].map(([name, work]) => this.#make(name, work)));
-    return {
-      ready: verdicts.every(({ status }) => status === 'ok'),
-      checks: Object.fromEntries(names.map((name, nth) => [name, verdicts[nth] as Verdict])),
-    };
-  }
+  readonly #makeAll = keep(KEPT_MS, async () => {
+    const all = [...this.#checks].map(async ([name, work]) => [name, await this.#make(name, work)] as const);
+    return Object.fromEntries(await Promise.all(all));
+  });
 
   async #make(name: string, work: Check): Promise<Verdict> {
-    const late = Promise.withResolvers<string>();
-    // When this process is late itself, what has been answered meanwhile is read first.
-    const timer = setTimeout(
-      () => setImmediate(() => late.resolve('gave no answer within a second')),
-      LONGEST_MS,
-    );
     try {
-      const detail = await Promise.race([work(), late.promise]);
-      return detail === undefined ? { status: 'ok' } : { status: 'failed', detail };
+      const detail = await within(LONGEST_MS, work());
+      if (detail === undefined) return { status: 'ok' };
+      return { status: 'failed', detail: detail === LATE ? 'gave no answer within a second' : detail };
     } catch (error) {
       this.#failed(name, error); // the message may name hosts, files or people: the log has it
       return { status: 'failed', detail: 'failed' };
-    } finally {
-      clearTimeout(timer);
     }
   }
 }

@@ -18,7 +18,7 @@ export default plugin(
     const refuse = (reply: FastifyReply): TooMany => {
       refused++;
       tell(reply, perSecond, { allowed: false, remaining: 0, resetSeconds: 1 });
-      return tooOften(perSecond);
+      return new TooMany('rate-limit', `One client may make ${perSecond} requests a second.`);
     };
 
     app.addHook('onRequest', (request, reply, done) => {
@@ -51,8 +51,4 @@ function tell(reply: FastifyReply, perSecond: number, { remaining, resetSeconds 
   reply
     .header('ratelimit-policy', `"client";q=${perSecond};w=1`)
     .header('ratelimit', `"client";r=${remaining};t=${resetSeconds}`);
-}
-
-function tooOften(perSecond: number): TooMany {
-  return new TooMany('rate-limit', `One client may make ${perSecond} requests a second.`);
 }

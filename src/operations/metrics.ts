@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import plugin from 'fastify-plugin';
+import { keep } from './patience.ts';
 import { RequestCounts } from './request-counts.ts';
 
 /** One value of a metric, told apart from its other values by labels. `suffix` is for the parts of a histogram. */
@@ -31,8 +32,6 @@ declare module 'fastify' {
 const BUSY = 25;
 /** How long an answer may be given again: some values are counted in the database. */
 const KEPT_MS = 1000;
-/** What reading one metric may take. */
-const LONGEST_MS = 1000;
 
 /**
  * What there is to measure. Features say how each of their values is read, and it is read when somebody asks for all of
@@ -40,32 +39,26 @@ const LONGEST_MS = 1000;
  */
 export class Metrics {
   readonly #metrics: Metric[] = [];
-  #asked: Promise<string> | undefined;
-  #askedAt = -Infinity;
 
   /** `read` must not wait for what others wait for: a full pool is what is to be seen (`app.probe` does not). */
   gauge(name: string, help: string, read: Metric['read']): void {
-    this.add({ type: 'gauge', name, help, read });
+    this.#metrics.push({ type: 'gauge', name, help, read });
   }
 
   /** `name` ends in `_total`. */
   counter(name: string, help: string, read: Metric['read']): void {
-    this.add({ type: 'counter', name, help, read });
+    this.#metrics.push({ type: 'counter', name, help, read });
   }
 
-  add(metric: Metric): void {
-    this.#metrics.push(metric);
+  histogram(name: string, help: string, read: Metric['read']): void {
+    this.#metrics.push({ type: 'histogram', name, help, read });
   }
 
   /** In Prometheus's text format. What writes it is loaded when it is first asked for: 80 ms of CPU time. */
-  render(): Promise<string> {
-    const now = performance.now();
-    if (this.#asked === undefined || now - this.#askedAt > KEPT_MS) {
-      this.#askedAt = now;
-      this.#asked = import('./prometheus.ts').then(({ render }) => render(this.#metrics, LONGEST_MS));
-    }
-    return this.#asked;
-  }
+  readonly render = keep(KEPT_MS, async () => {
+    const { render } = await import('./prometheus.ts');
+    return render(this.#metrics);
+  });
 }
 
 /** It stands before all that is counted. */
@@ -75,7 +68,12 @@ export default plugin(
     const requests = new RequestCounts();
     app.decorate('metrics', metrics);
     app.decorate('isBusy', () => requests.lately() > BUSY);
-    for (const metric of requests.metrics()) metrics.add(metric);
+    metrics.counter('muster_http_requests_total', 'Requests that were answered.', () => requests.counted());
+    metrics.histogram(
+      'muster_http_request_duration_seconds',
+      'From the head of a request to the end of its answer; without event streams.',
+      () => requests.durations(),
+    );
     metrics.gauge(
       'muster_streams_open',
       'Event streams that are open, of changes and of tasks.',

@@ -2,8 +2,7 @@ import type { IncomingMessage, RequestListener } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import plugin from 'fastify-plugin';
 import { Unavailable } from '../errors.ts';
-import { SECURITY_HEADERS } from '../http/headers.ts';
-import { problem } from '../http/problem.ts';
+import { bareProblem } from '../http/problem.ts';
 import { LoopDelay, WINDOW_MS } from './loop.ts';
 import { Shedding } from './shedding.ts';
 
@@ -25,9 +24,7 @@ export default plugin(
   async (app: FastifyInstance, { maxDelayMs }: { maxDelayMs: number }) => {
     const shedding = new Shedding(maxDelayMs);
     const essential = new Set<string>();
-    let shed = 0;
-    let turnedBack = 0;
-    let unread = 0;
+    const refused = { event_loop: 0, write_queue: 0, read_queue: 0 };
     let told = 0;
     /** Ahead of what else this turn of the loop has put off: that is work of the next one. */
     const turn = () => {
@@ -43,8 +40,8 @@ export default plugin(
         turn();
       }
       if (wasOver && !shedding.isOver)
-        app.log.warn({ refused: shed - told }, 'all requests are served again');
-      if (!shedding.isOver) told = shed;
+        app.log.warn({ refused: refused.event_loop - told }, 'all requests are served again');
+      if (!shedding.isOver) told = refused.event_loop;
     });
 
     app.addHook('onRoute', ({ url, config }) => {
@@ -54,18 +51,18 @@ export default plugin(
     app.server.off('request', serve);
     app.server.on('request', (request, response) => {
       if (!shedding.refuses() || essential.has(pathOf(request))) return serve(request, response);
-      shed++;
-      response.writeHead(503, OVERLOADED_HEAD).end(OVERLOADED);
+      refused.event_loop++;
+      response.writeHead(503, OVERLOADED_HEAD).end(OVERLOADED.body);
     });
     // No promise: it stands before every request.
     app.addHook('onRequest', (request, _reply, done) => {
       if (app.reader.waiting() > MOST_QUERIES && request.routeOptions.config.essential !== true) {
-        unread++;
-        return done(queriesWait());
+        refused.read_queue++;
+        return done(tooBusy('More is asked for than the database can answer.'));
       }
       if (READING.has(request.method) || app.writeQueue.oldestMs <= LONGEST_QUEUE_MS) return done();
-      turnedBack++;
-      done(writesWait());
+      refused.write_queue++;
+      done(tooBusy('More writes are waiting than the database can take.'));
     });
 
     app.addHook('onClose', async () => loop.stop());
@@ -77,11 +74,7 @@ export default plugin(
     app.metrics.counter(
       'muster_requests_shed_total',
       'Requests that were refused because too many came.',
-      () => [
-        { labels: { reason: 'event_loop' }, value: shed },
-        { labels: { reason: 'write_queue' }, value: turnedBack },
-        { labels: { reason: 'read_queue' }, value: unread },
-      ],
+      () => Object.entries(refused).map(([reason, value]) => ({ labels: { reason }, value })),
     );
   },
   { name: 'overload', dependencies: ['edge', 'metrics'] },
@@ -90,29 +83,19 @@ export default plugin(
 const READING = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /** It has no id: there is one line in the log for all of them. */
-const OVERLOADED = JSON.stringify({
-  ...problem(503, 'More requests come than can be served. Nothing was changed.', 'about:blank', 'overloaded'),
-});
+const OVERLOADED = bareProblem(
+  503,
+  'More requests come than can be served. Nothing was changed.',
+  'overloaded',
+);
 /** As Node takes them without looking at each again. */
-const OVERLOADED_HEAD = Object.entries({
-  ...SECURITY_HEADERS,
-  'content-type': 'application/problem+json',
-  'content-length': String(Buffer.byteLength(OVERLOADED)),
-  'retry-after': '1',
-}).flat();
+const OVERLOADED_HEAD = Object.entries({ ...OVERLOADED.headers, 'retry-after': '1' }).flat();
 
 function pathOf({ url = '' }: IncomingMessage): string {
   const end = url.indexOf('?');
   return end < 0 ? url : url.slice(0, end);
 }
 
-function queriesWait(): Unavailable {
-  return new Unavailable('too-busy', 'More is asked for than the database can answer. Nothing was changed.');
-}
-
-function writesWait(): Unavailable {
-  return new Unavailable(
-    'too-busy',
-    'More writes are waiting than the database can take. Nothing was changed.',
-  );
+function tooBusy(why: string): Unavailable {
+  return new Unavailable('too-busy', `${why} Nothing was changed.`);
 }

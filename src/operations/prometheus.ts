@@ -1,5 +1,6 @@
 import { collectDefaultMetrics, Registry } from '@platformatic/prom-client';
 import type { Metric, Sample } from './metrics.ts';
+import { LATE, within } from './patience.ts';
 
 /*
  * The text format of Prometheus, version 0.0.4. The library knows what to say of the process (CPU, memory, garbage
@@ -11,9 +12,12 @@ import type { Metric, Sample } from './metrics.ts';
 const processMetrics = new Registry();
 collectDefaultMetrics({ register: processMetrics });
 
-/** A metric that cannot be read in `longestMs` is left out, and counted. */
-export async function render(metrics: readonly Metric[], longestMs: number): Promise<string> {
-  const families = await Promise.all(metrics.map((metric) => renderMetric(metric, longestMs)));
+/** What reading one metric may take. */
+const LONGEST_MS = 1000;
+
+/** A metric that cannot be read in time is left out, and counted. */
+export async function render(metrics: readonly Metric[]): Promise<string> {
+  const families = await Promise.all(metrics.map(renderMetric));
   const unread: Metric = {
     type: 'gauge',
     name: 'muster_metrics_unread',
@@ -22,28 +26,20 @@ export async function render(metrics: readonly Metric[], longestMs: number): Pro
   };
   return [
     ...families.filter((family) => family !== undefined),
-    await renderMetric(unread, longestMs),
+    await renderMetric(unread),
     await processMetrics.metrics(),
   ].join('\n');
 }
 
-async function renderMetric(metric: Metric, longestMs: number): Promise<string | undefined> {
-  const late = Promise.withResolvers<never>();
-  const timer = setTimeout(() => late.reject(new Error('late')), longestMs);
+async function renderMetric({ name, help, type, read }: Metric): Promise<string | undefined> {
   try {
-    const reading = await Promise.race([metric.read(), late.promise]);
+    const reading = await within(LONGEST_MS, read());
+    if (reading === LATE) return undefined;
     const samples = typeof reading === 'number' ? [{ value: reading }] : (reading ?? []);
-    const { name, help, type } = metric;
-    return [
-      `# HELP ${name} ${escapeHelp(help)}`,
-      `# TYPE ${name} ${type}`,
-      ...samples.map(line(name)),
-      '',
-    ].join('\n');
+    const head = [`# HELP ${name} ${escapeHelp(help)}`, `# TYPE ${name} ${type}`];
+    return [...head, ...samples.map(line(name)), ''].join('\n');
   } catch {
     return undefined;
-  } finally {
-    clearTimeout(timer);
   }
 }
 

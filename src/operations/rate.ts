@@ -13,14 +13,12 @@ export interface Standing {
  * asked for in the last second is forgotten a generation at a time, without a list of clients to look through.
  */
 export class Rate {
-  readonly perSecond: number;
   readonly #stepMs: number;
   #young = new Map<string, number>();
   #old = new Map<string, number>();
   #bornAt = -Infinity;
 
   constructor(perSecond: number) {
-    this.perSecond = perSecond;
     this.#stepMs = 1000 / perSecond;
   }
 

@@ -1,4 +1,4 @@
-import type { Metric, Sample } from './metrics.ts';
+import type { Sample } from './metrics.ts';
 
 /** Upper ends, in milliseconds. From what a look-up takes to what nobody waits for. */
 const BUCKETS_MS = [1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 10_000];
@@ -49,21 +49,12 @@ export class RequestCounts {
     this.#lately = { since: now, many: 0, before: now - since < 2 * LATELY_MS ? many : 0 };
   }
 
-  metrics(): Metric[] {
-    return [
-      {
-        type: 'counter',
-        name: 'muster_http_requests_total',
-        help: 'Requests that were answered.',
-        read: () => this.#all().flatMap(countSamples),
-      },
-      {
-        type: 'histogram',
-        name: 'muster_http_request_duration_seconds',
-        help: 'From the head of a request to the end of its answer; without event streams.',
-        read: () => this.#all().flatMap(durationSamples),
-      },
-    ];
+  counted(): Sample[] {
+    return this.#all().flatMap(countSamples);
+  }
+
+  durations(): Sample[] {
+    return this.#all().flatMap(durationSamples);
   }
 
   #begin(method: string, route: string): RouteCounts {

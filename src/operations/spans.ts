@@ -1,5 +1,14 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { type Context, ROOT_CONTEXT, type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
+import {
+  type Context,
+  defaultTextMapGetter,
+  defaultTextMapSetter,
+  ROOT_CONTEXT,
+  type Span,
+  SpanKind,
+  SpanStatusCode,
+  trace,
+} from '@opentelemetry/api';
 import { W3CTraceContextPropagator } from '@opentelemetry/core';
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto';
 import {
@@ -12,17 +21,19 @@ import { BatchSpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace';
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify';
 import type { Bell } from '../db/bell.ts';
 import type { Tx } from '../db/tx.ts';
+import { within } from './patience.ts';
 import { type Sampling, samplerOf } from './sampler.ts';
 
 type Write = <T>(work: (tx: Tx) => Promise<T>) => Promise<T>;
 
 const PROPAGATOR = new W3CTraceContextPropagator();
-const HEADERS = {
-  get: (carrier: Record<string, unknown>, key: string) => carrier[key] as string | undefined,
-  keys: (carrier: object) => Object.keys(carrier),
-  set: (carrier: Record<string, unknown>, key: string, value: string) =>
-    void Object.assign(carrier, { [key]: value }),
-};
+
+interface TaskAttempt {
+  id: number;
+  kind: string;
+  attempt: number;
+  traceparent: string | null;
+}
 
 /**
  * Makes spans by the semantic conventions of HTTP, but for what would be personal data in them: no path, no query, no
@@ -52,7 +63,7 @@ export class Tracing {
   serve(request: FastifyRequest, reply: FastifyReply): void {
     const { method, routeOptions, headers, protocol } = request;
     const route = routeOptions.url;
-    const caller = PROPAGATOR.extract(ROOT_CONTEXT, headers, HEADERS);
+    const caller = PROPAGATOR.extract(ROOT_CONTEXT, headers, defaultTextMapGetter);
     const attributes = {
       'http.request.method': method,
       ...(route !== undefined && { 'http.route': route }),
@@ -78,7 +89,7 @@ export class Tracing {
   traceparent(): string | undefined {
     const carrier: { traceparent?: string } = {};
     const context = this.#now.getStore();
-    if (context !== undefined) PROPAGATOR.inject(context, carrier, HEADERS);
+    if (context !== undefined) PROPAGATOR.inject(context, carrier, defaultTextMapSetter);
     return carrier.traceparent;
   }
 
@@ -100,16 +111,12 @@ export class Tracing {
   }
 
   /** The span of one attempt at a task. It continues the one in which the task was enqueued. */
-  task<T>(
-    {
-      id,
-      kind,
-      attempt,
-      traceparent,
-    }: { id: number; kind: string; attempt: number; traceparent: string | null },
-    work: () => Promise<T>,
-  ): Promise<T> {
-    const cause = PROPAGATOR.extract(ROOT_CONTEXT, traceparent === null ? {} : { traceparent }, HEADERS);
+  task<T>({ id, kind, attempt, traceparent }: TaskAttempt, work: () => Promise<T>): Promise<T> {
+    const cause = PROPAGATOR.extract(
+      ROOT_CONTEXT,
+      traceparent === null ? {} : { traceparent },
+      defaultTextMapGetter,
+    );
     const attributes = { 'muster.task.id': id, 'muster.task.kind': kind, 'muster.task.attempt': attempt };
     const span = this.#tracer.startSpan(`task ${kind}`, { kind: SpanKind.CONSUMER, attributes }, cause);
     return this.#now.run(trace.setSpan(cause, span), async () => {
@@ -138,7 +145,7 @@ export class Tracing {
     const cause = this.#now.getStore() ?? ROOT_CONTEXT;
     const span = this.#tracer.startSpan('POST', { kind: SpanKind.CLIENT, attributes }, cause);
     const headers = {};
-    PROPAGATOR.inject(trace.setSpan(cause, span), headers, HEADERS);
+    PROPAGATOR.inject(trace.setSpan(cause, span), headers, defaultTextMapSetter);
     try {
       const outcome = await work(headers);
       if (outcome.status === null) end(span, 'unreachable');
@@ -152,10 +159,7 @@ export class Tracing {
 
   /** Sends what has not been sent, and waits no longer than so. */
   async close(longestMs: number): Promise<void> {
-    const late = Promise.withResolvers<void>();
-    const timer = setTimeout(late.resolve, longestMs);
-    await Promise.race([this.#provider.shutdown().catch(() => {}), late.promise]);
-    clearTimeout(timer);
+    await within(longestMs, this.#provider.shutdown()).catch(() => {});
   }
 }
 

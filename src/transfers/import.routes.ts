@@ -45,7 +45,6 @@ const imports: FastifyPluginAsyncTypebox<Options> = async (app, { mostBytes, slo
     scope.withTypeProvider<TypeBoxTypeProvider>().post(
       '/users/import',
       {
-        config: { accepts: ACCEPTED.join(', ') },
         schema: {
           operationId: 'importUsers',
           summary: 'Import users from a file of any length',

@@ -2,7 +2,8 @@ import { findLastChange, type Moment } from '../changes/history.ts';
 import { positionGone, readExtent } from '../changes/log.ts';
 import { toDate } from '../db/dialect.ts';
 import type { Reader } from '../db/reader.ts';
-import { Malformed } from '../errors.ts';
+import type { Malformed } from '../errors.ts';
+import { invalidParameter } from '../http/problems.ts';
 import { userJson } from './user-json.ts';
 import { findUsers, userNotFound } from './users.ts';
 
@@ -63,7 +64,5 @@ function readMoment(at: string): Moment {
 
 export function invalidMoment(): Malformed {
   const detail = 'must be a position, or a time as in 2026-03-01T12:00:00Z (`+` is %2B in a URL)';
-  return new Malformed('invalid-parameter', 'The request breaks the rules listed in errors.', [
-    { in: 'query', pointer: '#/at', detail },
-  ]);
+  return invalidParameter('query', '#/at', detail);
 }

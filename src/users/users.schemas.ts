@@ -1,4 +1,6 @@
 import type { Static } from 'typebox';
+import { limitSchema } from '../http/paging.ts';
+import { idSchema } from '../http/schemas.ts';
 
 const Name = {
   type: 'string',
@@ -31,13 +33,7 @@ const Attributes = {
   examples: [{ team: 'engines', desk: 12 }],
 } as const;
 
-export const UserId = {
-  type: 'integer',
-  minimum: 1,
-  maximum: Number.MAX_SAFE_INTEGER,
-  description: 'the number of a user',
-  examples: [1],
-} as const;
+export const UserId = idSchema('the number of a user', 1);
 
 export const exampleUser = {
   id: 1,
@@ -147,14 +143,7 @@ export const ListUsersQuery = {
   type: 'object',
   required: ['limit', 'sort'], // each has a default
   properties: {
-    limit: {
-      type: 'integer',
-      minimum: 1,
-      maximum: 1000,
-      default: 100,
-      description: 'the most users on a page, 1–1000',
-      examples: [2],
-    },
+    limit: limitSchema('the most users on a page, 1–1000'),
     after: {
       type: 'string',
       minLength: 1,

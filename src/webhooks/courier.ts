@@ -1,10 +1,6 @@
-import type { FastifyBaseLogger } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import { CHANGES } from '../changes/record.ts';
-import type { Bell } from '../db/bell.ts';
-import type { Reader } from '../db/reader.ts';
-import type { Tx } from '../db/tx.ts';
 import { hastenByKey } from '../tasks/control.ts';
-import type { TaskQueue } from '../tasks/queue.ts';
 import { DELIVER, WEBHOOKS } from './topics.ts';
 
 /** Between two looks at least, however fast changes come. */
@@ -13,14 +9,6 @@ const LEAST_PAUSE_MS = 100;
 const AGAIN_MS = 1000;
 /** While there are webhooks: for what nobody was told of, because the process that should have has died. */
 const LONGEST_PAUSE_MS = 60_000;
-
-interface Options {
-  reader: Reader;
-  bell: Bell;
-  queue: TaskQueue;
-  write<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
-  log: FastifyBaseLogger;
-}
 
 interface Standing {
   id: number;
@@ -37,7 +25,7 @@ interface Standing {
  * see every change by itself, and is woken when only some users' changes are held.
  */
 export class Courier {
-  readonly #options: Options;
+  readonly #app: FastifyInstance;
   #listening: (() => void)[] = [];
   #timer: NodeJS.Timeout | undefined;
   #dueAt = Infinity;
@@ -49,19 +37,19 @@ export class Courier {
   #cause: string | undefined;
   #open = false;
 
-  constructor(options: Options) {
-    this.#options = options;
+  constructor(app: FastifyInstance) {
+    this.#app = app;
   }
 
   /** Resolves after the first look: a service without webhooks then asks nothing when users change. */
   async start(): Promise<void> {
     if (this.#open) return;
     this.#open = true;
-    const { bell } = this.#options;
+    const { bell, tracing } = this.#app;
     this.#listening = [
       bell.on(WEBHOOKS, () => this.#lookIn(0)),
       bell.on(CHANGES, () => {
-        this.#cause = this.#options.queue.tracing?.traceparent();
+        this.#cause = tracing?.traceparent();
         if (this.#hasWebhooks) this.#lookIn(0);
       }),
     ];
@@ -95,14 +83,14 @@ export class Courier {
       const nextMs = await this.#look();
       if (nextMs !== undefined) this.#lookIn(nextMs);
     } catch (error) {
-      this.#options.log.warn({ err: error }, 'webhooks wait for the database');
+      this.#app.log.warn({ err: error }, 'webhooks wait for the database');
       this.#lookIn(AGAIN_MS);
     }
   }
 
   /** In how many milliseconds to look again; undefined: when the bell rings. */
   async #look(): Promise<number | undefined> {
-    const { reader, queue, write } = this.#options;
+    const { reader, tasks, write } = this.#app;
     const all = await reader.read<Standing>(
       `select webhooks.id, tasks.state, position < head as behind, tried_up_to < head as fresh
        from (select coalesce((select max(position) from changes), kept_after) as head from change_log) as log,
@@ -120,7 +108,7 @@ export class Courier {
       await write(async (tx) => {
         for (const { id } of held) await hastenByKey(tx, DELIVER, String(id));
         for (const { id } of idle)
-          await queue.enqueue(tx, DELIVER, { webhookId: id }, { dedupeKey: String(id), traceparent });
+          await tasks.enqueue(tx, DELIVER, { webhookId: id }, { dedupeKey: String(id), traceparent });
       });
     }
     if (behind.length === 0) this.#cause = undefined;

@@ -1,7 +1,9 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { readChanges, readExtent } from '../changes/log.ts';
 import { CHANGES } from '../changes/record.ts';
 import type { Bell } from '../db/bell.ts';
 import { Gone } from '../errors.ts';
+import { idSchema } from '../http/schemas.ts';
 import { defineTask, PermanentFailure, type TaskContext } from '../tasks/kinds.ts';
 import { runRound } from './round.ts';
 import type { Sender } from './sender.ts';
@@ -16,15 +18,7 @@ const LINGER_MS = 1000;
 export const WebhookInput = {
   type: 'object',
   required: ['webhookId'],
-  properties: {
-    webhookId: {
-      type: 'integer',
-      minimum: 1,
-      maximum: Number.MAX_SAFE_INTEGER,
-      description: 'the number of the webhook',
-      examples: [1],
-    },
-  },
+  properties: { webhookId: idSchema('the number of the webhook', 1) },
   additionalProperties: false,
 } as const;
 
@@ -68,7 +62,7 @@ async function deliverAll(context: Context, sender: Sender, news: News): Promise
   let passed = { epoch: -1, position: 0 };
   for (;;) {
     signal.throwIfAborted();
-    news.heard = false;
+    news.forget();
     const target = await readTarget(tasks.reader, input.webhookId);
     if (target === undefined || target.isDisabled) return undefined;
     const { acknowledged } = target;
@@ -105,35 +99,24 @@ async function giveUp({ write, tasks }: Context, target: Target): Promise<void> 
   if (await write((tx) => disable(tx, target, reason))) throw new PermanentFailure(reason, 'position-gone');
 }
 
-/** Whether there was news since it was last asked. */
+/** Whether there was news since it was last forgotten. */
 class News {
-  heard = false;
   readonly #signal: AbortSignal;
-  readonly #off: () => void;
-  #wake: () => void = () => {};
+  #heard = new AbortController();
+  readonly close: () => void;
 
   constructor(bell: Bell, signal: AbortSignal) {
     this.#signal = signal;
-    this.#off = bell.on(CHANGES, () => {
-      this.heard = true;
-      this.#wake();
-    });
-    signal.addEventListener('abort', () => this.#wake(), { once: true });
+    this.close = bell.on(CHANGES, () => this.#heard.abort());
   }
 
-  async within(ms: number): Promise<boolean> {
-    if (this.heard || this.#signal.aborted) return true;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      this.#wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-    return this.heard || this.#signal.aborted;
+  forget(): void {
+    this.#heard = new AbortController();
   }
 
-  close(): void {
-    this.#off();
+  /** True as soon as there is any, or the attempt is to end. */
+  within(ms: number): Promise<boolean> {
+    const signal = AbortSignal.any([this.#heard.signal, this.#signal]);
+    return sleep(ms, false, { signal }).catch(() => true);
   }
 }

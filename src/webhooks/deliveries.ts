@@ -8,17 +8,6 @@ import type { Attempt } from './target.ts';
 /** So many attempts of each webhook are kept. */
 const MOST_KEPT = 1000;
 
-export interface DeliveryView {
-  id: number;
-  messageId: string;
-  position?: number;
-  type: string;
-  attemptedAt: Date;
-  status?: number;
-  ms: number;
-  error?: string;
-}
-
 interface DeliveryRow {
   id: unknown;
   message_id: string;
@@ -68,12 +57,7 @@ export async function saveAttempts(tx: Tx, webhookId: number, attempts: readonly
 }
 
 /** The attempts of one webhook, newest first, those before an id. */
-export async function listDeliveries(
-  reader: Reader,
-  webhookId: number,
-  limit: number,
-  before: number,
-): Promise<DeliveryView[]> {
+export async function listDeliveries(reader: Reader, webhookId: number, limit: number, before: number) {
   const rows = await reader.read<DeliveryRow>(
     `select id, message_id, position, type, attempted_at, status, ms, error from webhook_deliveries
      where webhook_id = ? and id < ? order by id desc limit ?`,

@@ -30,13 +30,11 @@ export function readNetworks(text: string): BlockList | undefined {
 /** Which addresses a webhook may reach. */
 export class Networks {
   readonly #allowed: BlockList;
-  readonly #private: BlockList;
-  readonly #global: BlockList;
+  readonly #private = networks(`${PRIVATE_IPV4},${PRIVATE_IPV6}`);
+  readonly #global = networks(GLOBAL_IPV6);
 
   constructor(allowed: string) {
     this.#allowed = networks(allowed);
-    this.#private = networks(`${PRIVATE_IPV4},${PRIVATE_IPV6}`);
-    this.#global = networks(GLOBAL_IPV6);
   }
 
   /** Whether an address, as the socket or the resolver tells it, is public or was allowed. No name is an address. */
@@ -49,6 +47,19 @@ export class Networks {
     if (version === 6 && !this.#global.check(address, family)) return false;
     return !this.#private.check(address, family);
   }
+
+  /** What is wrong with the host of a URL, or undefined. Where a name leads is seen when connecting. */
+  refusalOf(hostname: string): NodeJS.ErrnoException | undefined {
+    const host = hostname.replace(/^\[|\]$/g, '');
+    return isIP(host) === 0 || this.admits(host) ? undefined : notPublic(host);
+  }
+}
+
+/** As a failed connection is told. */
+export function notPublic(address: string): NodeJS.ErrnoException {
+  return Object.assign(new Error(`${address} is not a public address (see WEBHOOK_ALLOWED_NETWORKS).`), {
+    code: 'ENOTPUBLIC',
+  });
 }
 
 function networks(text: string): BlockList {

@@ -6,8 +6,7 @@ import { measureWebhooks } from './gauges.ts';
 /** Webhooks are pushed forward from the moment the service is ready until it closes. */
 export default plugin(
   async (app: FastifyInstance) => {
-    const { reader, bell, write, tasks: queue, log } = app;
-    const courier = new Courier({ reader, bell, queue, write, log });
+    const courier = new Courier(app);
     measureWebhooks(app);
     app.addHook('onReady', () => courier.start());
     app.addHook('preClose', async () => courier.stop());

@@ -1,9 +1,9 @@
 import { promises as dns, type LookupAddress } from 'node:dns';
-import { isIP, type LookupFunction } from 'node:net';
+import type { LookupFunction } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import type { Agent, buildConnector, Dispatcher } from 'undici';
 import type { Message } from './message.ts';
-import type { Networks } from './networks.ts';
+import { type Networks, notPublic } from './networks.ts';
 import { readRetryAfter } from './retries.ts';
 
 /** For one attempt: the name, the connection, the answer and its body. */
@@ -144,12 +144,8 @@ export class Sender {
     options: buildConnector.Options,
     callback: buildConnector.Callback,
   ): void {
-    const host = options.hostname.replace(/^\[|\]$/g, '');
-    // An address is not looked up.
-    if (isIP(host) !== 0 && !this.#networks.admits(host)) {
-      callback(notPublic(host), null);
-      return;
-    }
+    const refusal = this.#networks.refusalOf(options.hostname); // an address is not looked up
+    if (refusal !== undefined) return void callback(refusal, null);
     connect(options, (error, socket) => {
       if (error !== null) return callback(error, null);
       const address = socket.remoteAddress ?? '';
@@ -181,13 +177,6 @@ export class Sender {
     }
     return lookup;
   }
-}
-
-/** As a failed connection is told. */
-export function notPublic(address: string): NodeJS.ErrnoException {
-  return Object.assign(new Error(`${address} is not a public address (see WEBHOOK_ALLOWED_NETWORKS).`), {
-    code: 'ENOTPUBLIC',
-  });
 }
 
 function explain(status: number): string {

@@ -5,59 +5,26 @@ import type { Tx } from '../db/tx.ts';
 import type { Message } from './message.ts';
 import type { Outcome } from './sender.ts';
 import type { OldSecret } from './webhook.entity.ts';
-import { DISABLE } from './webhooks.ts';
+import { DISABLE, readWebhook, type WebhookRow } from './webhooks.ts';
 
 /** A webhook as a delivery sees it. */
-export interface Target {
-  id: number;
-  url: string;
-  types: ChangeType[] | undefined;
-  /** All that sign now, the newest first. */
-  secrets: string[];
-  position: number;
-  acknowledged: number[];
-  epoch: number;
-  failures: number;
-  failingSince: Date | undefined;
-  lastError: string;
-  retryAt: Date | undefined;
-  triedUpTo: number | undefined;
-  isDisabled: boolean;
-}
-
-interface TargetRow {
-  url: string;
-  types: string | null;
-  secret: string;
-  old_secrets: string;
-  position: unknown;
-  acknowledged: string;
-  epoch: number;
-  failures: number;
-  failing_since: unknown;
-  last_error: string | null;
-  retry_at: unknown;
-  tried_up_to: unknown;
-  disabled_at: unknown;
-}
+export type Target = ReturnType<typeof targetOf>;
 
 export async function readTarget(reader: Reader, id: number): Promise<Target | undefined> {
-  const [row] = await reader.read<TargetRow>(
-    `select url, cast(types as text) as types, secret, cast(old_secrets as text) as old_secrets, position,
-       cast(acknowledged as text) as acknowledged, epoch, failures, failing_since, last_error, retry_at,
-       tried_up_to, disabled_at
-     from webhooks where id = ?`,
-    [id],
-  );
-  if (row === undefined) return undefined;
+  const row = await readWebhook(reader, id);
+  return row && targetOf(row);
+}
+
+function targetOf(row: WebhookRow) {
   const old: OldSecret[] = JSON.parse(row.old_secrets);
   return {
-    id,
+    id: row.id,
     url: row.url,
-    types: row.types === null ? undefined : JSON.parse(row.types),
+    types: row.types === null ? undefined : (JSON.parse(row.types) as ChangeType[]),
+    /** All that sign now, the newest first. */
     secrets: [row.secret, ...old.filter(({ until }) => until > Date.now()).map(({ secret }) => secret)],
     position: Number(row.position),
-    acknowledged: JSON.parse(row.acknowledged),
+    acknowledged: JSON.parse(row.acknowledged) as number[],
     epoch: row.epoch,
     failures: row.failures,
     failingSince: row.failing_since === null ? undefined : toDate(row.failing_since),
@@ -98,16 +65,12 @@ export async function saveSuccess(tx: Tx, { id, epoch }: Target, position: numbe
   await set(tx, id, epoch, `${all}, position = ?, acknowledged = '[]'`, [position]);
 }
 
-export interface Failing {
-  failures: number;
-  since: Date;
-  error: string;
-  retryAt: Date | null;
-  triedUpTo: number | null;
-}
-
 /** When something is. False, and nothing is kept, as for `saveReached`. */
-export async function saveFailing(tx: Tx, { id, epoch }: Target, failing: Failing): Promise<boolean> {
+export async function saveFailing(
+  tx: Tx,
+  { id, epoch }: Target,
+  failing: { failures: number; since: Date; error: string; retryAt: Date; triedUpTo: number | null },
+): Promise<boolean> {
   const { failures, since, error, retryAt, triedUpTo } = failing;
   const all = 'failures = ?, failing_since = ?, last_error = ?, retry_at = ?, tried_up_to = ?';
   return set(tx, id, epoch, all, [failures, since, error, retryAt, triedUpTo]);

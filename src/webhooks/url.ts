@@ -1,8 +1,6 @@
-import { isIP } from 'node:net';
 import type { Invalid } from '../errors.ts';
 import { invalidBody } from '../http/problems.ts';
 import type { Networks } from './networks.ts';
-import { notPublic } from './sender.ts';
 
 /**
  * Refuses what can never be sent to. The URL parser (WHATWG) writes an IPv4 address in one way however it is spelled,
@@ -13,8 +11,8 @@ export function checkUrl(url: string, networks: Networks): void {
   if (!URL.canParse(url)) throw badUrl('is no URL');
   const { username, password, hostname } = new URL(url);
   if (username !== '' || password !== '') throw badUrl('must hold neither a user nor a password');
-  const host = hostname.replace(/^\[|\]$/g, '');
-  if (isIP(host) !== 0 && !networks.admits(host)) throw badUrl(notPublic(host).message);
+  const refusal = networks.refusalOf(hostname);
+  if (refusal !== undefined) throw badUrl(refusal.message);
 }
 
 export function badUrl(detail: string): Invalid {

@@ -1,22 +1,12 @@
-import type { TSchema } from 'typebox';
+import type { Static } from 'typebox';
 import { CHANGE_TYPES } from '../changes/change.entity.ts';
 import { Position } from '../changes/changes.schemas.ts';
+import { limitSchema } from '../http/paging.ts';
+import { idSchema, textSchema, timeSchema } from '../http/schemas.ts';
 
-/** A `Date` until it is written: to `Static` it is unknown. */
-const dateTime = (description: string): TSchema => ({
-  type: 'string',
-  format: 'date-time',
-  description: `${description}: RFC 3339, UTC, to the millisecond`,
-  examples: ['2026-01-15T09:30:00.000Z'],
-});
+const dateTime = (description: string) => timeSchema(`${description}: RFC 3339, UTC, to the millisecond`);
 
-export const WebhookId = {
-  type: 'integer',
-  minimum: 1,
-  maximum: Number.MAX_SAFE_INTEGER,
-  description: 'the number of a webhook',
-  examples: [1],
-} as const;
+export const WebhookId = idSchema('the number of a webhook', 1);
 
 const Url = {
   type: 'string',
@@ -74,18 +64,10 @@ const properties = {
       'all changes up to this position of the log have been acknowledged, or are of none of its types',
   },
   failingSince: dateTime('since when something that it was sent has not been acknowledged'),
-  lastError: {
-    type: 'string',
-    description: 'what was wrong at the last attempt, while it fails',
-    examples: ['The receiver answered 500.'],
-  },
+  lastError: textSchema('what was wrong at the last attempt, while it fails', 'The receiver answered 500.'),
   retryAt: dateTime('when what has failed is tried again'),
   disabledAt: dateTime('when it was disabled'),
-  disabledReason: {
-    type: 'string',
-    description: 'why it was disabled',
-    examples: ['The receiver answered 410 Gone.'],
-  },
+  disabledReason: textSchema('why it was disabled', 'The receiver answered 410 Gone.'),
   createdAt: dateTime('when it was made'),
   updatedAt: dateTime('when it was last changed by a request'),
 } as const;
@@ -127,6 +109,7 @@ export const NewWebhook = {
   description: 'A webhook to be made.',
   examples: [{ url: example.url, types: example.types, description: example.description }],
 } as const;
+export type NewWebhook = Static<typeof NewWebhook>;
 
 export const WebhookPatch = {
   type: 'object',
@@ -141,6 +124,8 @@ export const WebhookPatch = {
   description: 'A merge patch (RFC 7396) of a webhook.',
   examples: [{ enabled: true }],
 } as const;
+/** What is not named stays; null takes it away. */
+export type WebhookPatch = Static<typeof WebhookPatch>;
 
 export const Replay = {
   type: 'object',
@@ -162,13 +147,9 @@ export const Delivery = {
   required: ['id', 'messageId', 'type', 'attemptedAt', 'ms'],
   properties: {
     id: { type: 'integer', minimum: 1, description: 'the number of the attempt', examples: [7] },
-    messageId: {
-      type: 'string',
-      description: 'the `webhook-id` of the message: the same at every attempt',
-      examples: ['msg_1_42'],
-    },
+    messageId: textSchema('the `webhook-id` of the message: the same at every attempt', 'msg_1_42'),
     position: { ...Position, description: 'of the change in the log; a test has none' },
-    type: { type: 'string', description: 'of the message', examples: ['user.updated'] },
+    type: textSchema('of the message', 'user.updated'),
     attemptedAt: dateTime('when it was sent'),
     status: {
       type: 'integer',
@@ -176,11 +157,10 @@ export const Delivery = {
       examples: [204],
     },
     ms: { type: 'integer', minimum: 0, description: 'how long that took, in milliseconds', examples: [31] },
-    error: {
-      type: 'string',
-      description: 'why it counts as failed; absent when it was acknowledged',
-      examples: ['The receiver answered 500.'],
-    },
+    error: textSchema(
+      'why it counts as failed; absent when it was acknowledged',
+      'The receiver answered 500.',
+    ),
   },
   $id: 'Delivery',
   additionalProperties: false,
@@ -202,14 +182,7 @@ export const ListDeliveriesQuery = {
   type: 'object',
   required: ['limit'], // it has a default
   properties: {
-    limit: {
-      type: 'integer',
-      minimum: 1,
-      maximum: 1000,
-      default: 100,
-      description: 'the most attempts on a page, 1–1000',
-      examples: [2],
-    },
+    limit: limitSchema('the most attempts on a page, 1–1000'),
     after: {
       type: 'string',
       maxLength: 200,

@@ -7,47 +7,27 @@ import { cancelByKey, hastenByKey } from '../tasks/control.ts';
 import { newSecret } from './message.ts';
 import { DELIVER, WEBHOOKS } from './topics.ts';
 import type { OldSecret } from './webhook.entity.ts';
-
-export interface NewWebhook {
-  url: string;
-  types?: readonly ChangeType[] | undefined;
-  description?: string | undefined;
-}
-
-/** What is not named stays; null takes it away. */
-export interface WebhookPatch {
-  url?: string | undefined;
-  types?: readonly ChangeType[] | null | undefined;
-  description?: string | null | undefined;
-  enabled?: boolean | undefined;
-}
+import type { NewWebhook, WebhookPatch } from './webhooks.schemas.ts';
 
 /** A webhook as it is shown: without its secret. */
-export interface WebhookView {
-  id: number;
-  url: string;
-  types?: ChangeType[];
-  description?: string;
-  enabled: boolean;
-  position: number;
-  failingSince?: Date;
-  lastError?: string;
-  retryAt?: Date;
-  disabledAt?: Date;
-  disabledReason?: string;
-  createdAt: Date;
-  updatedAt: Date;
-}
+export type WebhookView = ReturnType<typeof webhookView>;
 
-interface WebhookRow {
+/** As the database gives it, whoever reads it: a request, or a delivery. */
+export interface WebhookRow {
   id: number;
   url: string;
   types: string | null;
   description: string | null;
+  secret: string;
+  old_secrets: string;
   position: unknown;
+  acknowledged: string;
+  epoch: number;
+  failures: number;
   failing_since: unknown;
   last_error: string | null;
   retry_at: unknown;
+  tried_up_to: unknown;
   disabled_at: unknown;
   disabled_reason: string | null;
   created_at: unknown;
@@ -55,8 +35,9 @@ interface WebhookRow {
 }
 
 const COLUMNS =
-  'id, url, cast(types as text) as types, description, position, failing_since, last_error, retry_at, disabled_at, ' +
-  'disabled_reason, created_at, updated_at';
+  'id, url, cast(types as text) as types, description, secret, cast(old_secrets as text) as old_secrets, position, ' +
+  'cast(acknowledged as text) as acknowledged, epoch, failures, failing_since, last_error, retry_at, tried_up_to, ' +
+  'disabled_at, disabled_reason, created_at, updated_at';
 
 /** A secret that was replaced signs beside the new one for so long. */
 const OVERLAP_MS = 86_400_000;
@@ -87,10 +68,14 @@ export async function listWebhooks(reader: Reader): Promise<WebhookView[]> {
   return (await reader.read<WebhookRow>(`select ${COLUMNS} from webhooks order by id`, [])).map(webhookView);
 }
 
+export async function readWebhook(reader: Reader, id: number): Promise<WebhookRow | undefined> {
+  if (id > MAX_ID) return undefined;
+  return (await reader.read<WebhookRow>(`select ${COLUMNS} from webhooks where id = ?`, [id]))[0];
+}
+
 /** @throws {NotFound} */
 export async function findWebhook(reader: Reader, id: number): Promise<WebhookView> {
-  const [row] =
-    id > MAX_ID ? [] : await reader.read<WebhookRow>(`select ${COLUMNS} from webhooks where id = ?`, [id]);
+  const row = await readWebhook(reader, id);
   if (row === undefined) throw webhookNotFound(id);
   return webhookView(row);
 }
@@ -112,12 +97,8 @@ export async function updateWebhook(tx: Tx, id: number, patch: WebhookPatch): Pr
   if (enabled === true) parts.push([`${ENABLE}${url === undefined ? `, ${ANEW}` : ''}`, []]);
   if (enabled === false) parts.push([DISABLE, [now, 'It was disabled by a request.']]);
   const set = parts.map(([one]) => one).join(', ');
-  const row = await update(
-    tx,
-    id,
-    set,
-    parts.flatMap(([, values]) => values),
-  );
+  const values = parts.flatMap(([, some]) => some);
+  const row = await update(tx, id, set, values);
   tx.ring(WEBHOOKS);
   return webhookView(row);
 }
@@ -144,13 +125,9 @@ export async function deleteWebhook(tx: Tx, id: number): Promise<void> {
  */
 export async function rotateSecret(tx: Tx, id: number): Promise<WebhookView & { secret: string }> {
   const row = await update(tx, id, 'updated_at = ?', [new Date()]);
-  const [old] = await tx.execute<{ secret: string; old_secrets: string }>(
-    'select secret, cast(old_secrets as text) as old_secrets from webhooks where id = ?',
-    [id],
-  );
   const secret = newSecret();
-  const before: OldSecret[] = JSON.parse(old?.old_secrets ?? '[]');
-  const all = [{ secret: old?.secret ?? '', until: Date.now() + OVERLAP_MS }, ...before];
+  const before: OldSecret[] = JSON.parse(row.old_secrets);
+  const all = [{ secret: row.secret, until: Date.now() + OVERLAP_MS }, ...before];
   const kept = all.filter(({ until }) => until > Date.now()).slice(0, MOST_OLD_SECRETS);
   await update(tx, id, 'secret = ?, old_secrets = ?', [secret, JSON.stringify(kept)]);
   return { ...webhookView(row), secret };
@@ -177,13 +154,8 @@ export async function requireWebhook(tx: Tx, id: number): Promise<void> {
 
 /** @throws {NotFound} */
 async function update(tx: Tx, id: number, set: string, values: readonly unknown[]): Promise<WebhookRow> {
-  const [row] =
-    id > MAX_ID
-      ? []
-      : await tx.execute<WebhookRow>(`update webhooks set ${set} where id = ? returning ${COLUMNS}`, [
-          ...values,
-          id,
-        ]);
+  const sql = `update webhooks set ${set} where id = ? returning ${COLUMNS}`;
+  const [row] = id > MAX_ID ? [] : await tx.execute<WebhookRow>(sql, [...values, id]);
   if (row === undefined) throw webhookNotFound(id);
   tx.changed();
   return row;
@@ -193,11 +165,11 @@ function jsonOrNull(value: unknown): string | null {
   return value == null ? null : JSON.stringify(value);
 }
 
-function webhookView(row: WebhookRow): WebhookView {
+function webhookView(row: WebhookRow) {
   return {
     id: row.id,
     url: row.url,
-    ...(row.types !== null && { types: JSON.parse(row.types) }),
+    ...(row.types !== null && { types: JSON.parse(row.types) as ChangeType[] }),
     ...(row.description !== null && { description: row.description }),
     enabled: row.disabled_at === null,
     position: Number(row.position),
