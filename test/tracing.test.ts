@@ -81,7 +81,11 @@ onEachDatabase('a request, the task that it leads to and the webhook are one tra
     'probes are no traces',
   );
   t.match(collector.bytes(), /directory/, 'the name of the service is told');
-  t.notMatch(collector.bytes(), /ada|\/users\/\d|\/hook/i, 'and nothing of a person, nor a whole path');
+  t.notMatch(
+    collector.bytes(),
+    /ada@|lovelace|\/users\/\d|\/hook/i,
+    'and nothing of a person, nor a whole path',
+  );
 });
 
 t.test('a collector that is away or does not answer changes nothing', async (t) => {

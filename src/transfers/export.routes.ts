@@ -50,10 +50,15 @@ const exports: FastifyPluginAsyncTypebox = async (app) => {
         .header('content-disposition', `attachment; filename="users.${format}"`)
         .type(format === 'csv' ? `${CSV}; charset=utf-8` : NDJSON);
       if (request.method === 'HEAD') return reply.send('' as never);
-      // One page is asked for when the client has taken the one before.
       const texts = async function* () {
         yield lines.header;
-        for (let page = first; !page.done; page = await pages.next()) yield page.value;
+        // One page is made while the client takes the one before; the next, when it has.
+        for (let page = first; !page.done; ) {
+          const next = pages.next();
+          next.catch(() => {}); // told when it is asked for, if it still is
+          yield page.value;
+          page = await next;
+        }
       };
       return reply.send(Readable.from(texts(), { objectMode: false }) as never);
     },

@@ -25,11 +25,14 @@ export const ndjsonLines: Lines = {
       email: quoted('email'),
       attributes: 'cast(attributes as text)',
       version: 'version',
-      createdAt: `'"' || ${rfc3339(dialect, 'created_at')} || '"'`,
-      updatedAt: `'"' || ${rfc3339(dialect, 'updated_at')} || '"'`,
     };
     const texts = Object.entries(members).map(([name, value]) => `"${name}":' || ${value} || '`);
-    return `'{${texts.join(',')}}\n'`;
+    const [created, updated] = [rfc3339(dialect, 'created_at'), rfc3339(dialect, 'updated_at')];
+    // Two times cost as much as all the rest, and most users have never been changed.
+    const times = `case when updated_at = created_at
+      then replace('"createdAt":"@","updatedAt":"@"', '@', ${created})
+      else '"createdAt":"' || ${created} || '","updatedAt":"' || ${updated} || '"' end`;
+    return `'{${texts.join(',')},' || ${times} || '}\n'`;
   },
   of: (users) => users.map((user) => `${JSON.stringify(user)}\n`),
 };
