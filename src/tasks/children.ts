@@ -4,7 +4,7 @@ import { given } from '../db/given.ts';
 import type { Reader } from '../db/reader.ts';
 import { dialectOf, execute } from '../db/statement.ts';
 import { now } from '../db/time.ts';
-import type { TaskError, TaskState } from './task.entity.ts';
+import { type Row, shown, type TaskView } from './view.ts';
 
 /** The statements of a task that runs others and waits for them. */
 
@@ -78,38 +78,18 @@ export async function tallyChildren(reader: Reader, parentIds: readonly number[]
   });
 }
 
-export interface ChildEnd {
-  id: number;
-  kind: string;
-  state: TaskState;
-  result?: unknown;
-  error?: TaskError;
-}
+export type ChildEnd = Pick<TaskView, 'id' | 'kind' | 'state' | 'result' | 'error'>;
 
 /** How the children ended, in the order in which they were given. By pages: their results may be large. */
 export async function childrenEnds(reader: Reader, parentId: number): Promise<ChildEnd[]> {
   const ends: ChildEnd[] = [];
   for (;;) {
-    const rows = await reader.read<{
-      id: number;
-      kind: string;
-      state: TaskState;
-      result: string | null;
-      error: string | null;
-    }>(
+    const rows = await reader.read<Row>(
       `select id, kind, state, cast(result as text) as result, cast(error as text) as error
        from tasks where parent_id = ? and place >= ? order by place limit 500`,
       [parentId, ends.length],
     );
-    for (const { id, kind, state, result, error } of rows) {
-      ends.push({
-        id,
-        kind,
-        state,
-        ...(result !== null && { result: JSON.parse(result) }),
-        ...(error !== null && state !== 'succeeded' && { error: JSON.parse(error) }),
-      });
-    }
+    ends.push(...rows.map(shown<ChildEnd>));
     if (rows.length < 500) return ends;
   }
 }

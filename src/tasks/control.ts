@@ -7,7 +7,7 @@ import type { Tx } from '../db/tx.ts';
 import { Conflict, NotFound } from '../errors.ts';
 import type { TaskState } from './task.entity.ts';
 import { CANCEL, CHANGED, QUEUED } from './topics.ts';
-import { isFinished, TASK_COLUMNS, type TaskRow, type TaskView, taskView } from './view.ts';
+import { isFinished, type Row, shown, TASK_COLUMNS, type TaskView } from './view.ts';
 
 /** What is done to a task from outside. */
 
@@ -136,9 +136,9 @@ async function lockTask(tx: Tx, id: number): Promise<{ state: TaskState }> {
 }
 
 async function readTask(tx: Tx, id: number): Promise<TaskView> {
-  const [row] = await execute<TaskRow>(tx.em, `select ${TASK_COLUMNS} from tasks where id = ?`, [id]);
+  const [row] = await execute<Row>(tx.em, `select ${TASK_COLUMNS} from tasks where id = ?`, [id]);
   if (row === undefined) throw taskNotFound(id);
-  return taskView(row);
+  return shown(row);
 }
 
 export function taskNotFound(id: number): NotFound {

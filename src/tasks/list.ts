@@ -2,7 +2,7 @@ import type { Reader } from '../db/reader.ts';
 import { readCursor, writeCursor } from '../http/paging.ts';
 import type { TaskState } from './task.entity.ts';
 import type { ListTasksQuery } from './tasks.schemas.ts';
-import { LISTED_COLUMNS, type TaskRow, type TaskView, taskView } from './view.ts';
+import { LISTED_COLUMNS, type Row, shown, type TaskView } from './view.ts';
 
 interface Page {
   tasks: TaskView[];
@@ -35,11 +35,11 @@ export async function listTasks(reader: Reader, query: ListTasksQuery): Promise<
   }
   const where = conditions.length === 0 ? '' : `where ${conditions.join(' and ')}`;
   // One more than asked for tells whether there is a next page.
-  const rows = await reader.read<TaskRow>(
+  const rows = await reader.read<Row>(
     `select ${LISTED_COLUMNS} from tasks ${where} order by id desc limit ?`,
     [...values, query.limit + 1],
   );
-  const tasks = rows.slice(0, query.limit).map(taskView);
+  const tasks = rows.slice(0, query.limit).map(shown<TaskView>);
   const last = tasks.at(-1);
   const next = rows.length > query.limit && last !== undefined ? writeCursor(list, [last.id]) : undefined;
   return { tasks, next };

@@ -1,6 +1,5 @@
 import type { FastifyInstance } from 'fastify';
 import plugin from 'fastify-plugin';
-import { Invalid } from '../errors.ts';
 import { valueChecker } from '../http/validation.ts';
 import { AttemptCounts, measureTasks } from './gauges.ts';
 import { kindSchemas } from './kind-schemas.ts';
@@ -35,17 +34,8 @@ export default plugin(
     const write = app.write;
     const watch = new Watch(reader, bell);
     // A kind's own input is looked at as it stands; what it refers to is the union of all kinds.
-    const check = valueChecker(formats, kindSchemas(kinds));
-    const compile = (kind: TaskKind) => {
-      const faultsOf = check(kind.input, ['input']);
-      return (input: unknown) => {
-        const faults = faultsOf(input);
-        return faults.length === 0
-          ? undefined
-          : new Invalid('invalid-body', 'The body breaks the rules listed in errors.', faults);
-      };
-    };
-    const queue = new TaskQueue(kinds, compile, { reader, watch, tracing });
+    const checker = valueChecker(formats, kindSchemas(kinds));
+    const queue = new TaskQueue(kinds, checker, { reader, watch, tracing });
     const attempts = new AttemptCounts();
     const ended = (kind: string, state: string) => attempts.count(kind, state);
     const runner = new TaskRunner({ ...options, queue, write, bell, log, ended });

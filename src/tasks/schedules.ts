@@ -47,7 +47,6 @@ const COLUMNS =
 
 /** @throws {Invalid} for an unknown kind, a bad input, cron expression or time zone */
 export async function createSchedule(tx: Tx, queue: TaskQueue, schedule: NewSchedule): Promise<ScheduleView> {
-  queue.find(schedule.kind);
   queue.check(schedule.kind, schedule.input);
   const now = new Date();
   const next = nextRun(schedule.cron, schedule.timeZone, now);
@@ -146,7 +145,7 @@ export async function fireDue(
     let refusal: Refusal | undefined;
     try {
       next = nextRun(row.cron, row.time_zone, now);
-      queue.check(queue.find(row.kind).kind, input);
+      queue.check(row.kind, input);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       refusal = error;
