@@ -1,9 +1,9 @@
-import type { EntityManager } from '@mikro-orm/sql';
 import { isAmong } from '../db/dialect.ts';
 import { given } from '../db/given.ts';
 import type { Reader } from '../db/reader.ts';
-import { dialectOf, execute } from '../db/statement.ts';
+import { dialectOf } from '../db/statement.ts';
 import { now } from '../db/time.ts';
+import type { Tx } from '../db/tx.ts';
 import { type Row, shown, type TaskView } from './view.ts';
 
 /** The statements of a task that runs others and waits for them. */
@@ -19,15 +19,14 @@ export interface NewChild {
 
 /** Inserts the next children of a task, with its priority and actor. Those that are not let go wait for `releaseChildren`. */
 export async function insertChildren(
-  em: EntityManager,
+  tx: Tx,
   parentId: number,
   children: readonly NewChild[],
   traceparent?: string,
 ): Promise<void> {
-  const dialect = dialectOf(em);
+  const dialect = dialectOf(tx.em);
   const columns = { kind: 'text', input: 'json', max_attempts: 'int', place: 'int', state: 'text' } as const;
-  await execute(
-    em,
+  await tx.execute(
     `insert into tasks (kind, state, run_at, priority, input, attempt, max_attempts, losses, parent_id, place, actor,
        traceparent, created_at)
      select kind, state, case when state = 'queued' then ${now(dialect)} end,
@@ -42,10 +41,9 @@ export async function insertChildren(
  * Lets the next children go, until `most` of them are on their way (those that wait for another attempt among them).
  * Running it twice lets no more go.
  */
-export async function releaseChildren(em: EntityManager, parentId: number, most: number): Promise<void> {
-  const dialect = dialectOf(em);
-  await execute(
-    em,
+export async function releaseChildren(tx: Tx, parentId: number, most: number): Promise<void> {
+  const dialect = dialectOf(tx.em);
+  await tx.execute(
     `update tasks set state = 'queued', run_at = ${now(dialect)} where id in (
        select id from tasks where parent_id = ? and state = 'scheduled' and run_at is null order by place
        limit (select case when count(*) >= ? then 0 else ? - count(*) end from tasks where parent_id = ?

@@ -1,7 +1,6 @@
 import { mentions, type Person, redact, redactText } from '../db/personal.ts';
 import type { Tx } from '../db/tx.ts';
 import { cancelTask } from './control.ts';
-import { CANCEL, CHANGED } from './topics.ts';
 
 /** Tasks that are looked through in one transaction: on SQLite other writes wait meanwhile. */
 const WINDOW = 100;
@@ -33,10 +32,7 @@ export async function eraseFromTasks(
   );
   const unfinished = found.filter(({ finished_at }) => finished_at === null);
   for (const { id } of unfinished) await cancelTask(tx, id);
-  if (unfinished.length > 0) {
-    for (const topic of [CANCEL, CHANGED]) tx.ring(topic);
-    return after;
-  }
+  if (unfinished.length > 0) return after;
   for (const row of found) await redactTask(tx, row, person);
   return rows.at(-1)?.id;
 }

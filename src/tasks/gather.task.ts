@@ -5,7 +5,7 @@ import { type ChildEnd, childrenEnds, insertChildren, releaseChildren, type Tall
 import { cancelDescendants } from './control.ts';
 import { CHILD_TASK } from './kind-schemas.ts';
 import { defineTask, PermanentFailure, type TaskContext } from './kinds.ts';
-import { CANCEL, CHANGED, QUEUED } from './topics.ts';
+import { QUEUED } from './topics.ts';
 
 const MOST_TASKS = 10_000;
 
@@ -123,7 +123,7 @@ async function beget({
     }));
     begotten += children.length;
     await save(async (tx) => {
-      await insertChildren(tx.em, id, children, tasks.tracing?.traceparent());
+      await insertChildren(tx, id, children, tasks.tracing?.traceparent());
       tx.ring(QUEUED);
       return { begotten };
     });
@@ -138,23 +138,17 @@ async function release(
   const onTheirWay = total - finished - held;
   if (held === 0 || onTheirWay >= concurrency) return;
   await write(async (tx) => {
-    await releaseChildren(tx.em, id, concurrency);
+    await releaseChildren(tx, id, concurrency);
     tx.ring(QUEUED);
   });
 }
 
 /** @throws {PermanentFailure} with the error of the first child that failed */
 async function failFast({ id, write, tasks }: TaskContext<GatherInput>): Promise<never> {
-  await write(async (tx) => {
-    await cancelDescendants(tx.em, [id]);
-    for (const topic of [CANCEL, CHANGED]) tx.ring(topic);
-  });
+  await write((tx) => cancelDescendants(tx, [id]));
   const ends = await childrenEnds(tasks.reader, id);
-  const failed = ends.find(({ state }) => state === 'failed') ?? ends.find(isCancelled);
+  const failed =
+    ends.find(({ state }) => state === 'failed') ?? ends.find(({ state }) => state === 'cancelled');
   const why = failed?.error?.message ?? 'it was cancelled';
   throw new PermanentFailure(`Task ${failed?.id} did not succeed: ${why}`, 'child-failed');
-}
-
-function isCancelled({ state }: ChildEnd): boolean {
-  return state === 'cancelled';
 }

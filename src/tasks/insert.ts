@@ -1,6 +1,5 @@
-import type { EntityManager } from '@mikro-orm/sql';
 import { given } from '../db/given.ts';
-import { dialectOf, execute } from '../db/statement.ts';
+import { dialectOf } from '../db/statement.ts';
 import { atMs, now } from '../db/time.ts';
 import type { Tx } from '../db/tx.ts';
 import { LISTED_COLUMNS, type Row, shown, TASK_COLUMNS, type TaskView } from './view.ts';
@@ -25,13 +24,13 @@ export interface NewTask {
 export async function insertTask(tx: Tx, task: NewTask): Promise<TaskView> {
   tx.changed();
   if (task.dedupeKey !== undefined) {
-    return tx.together('insert keyed tasks', task, (tasks) => insertKeyed(tx.em, tasks));
+    return tx.together('insert keyed tasks', task, (tasks) => insertKeyed(tx, tasks));
   }
-  const view = await tx.together('insert tasks', task, (tasks) => insertRows(tx.em, tasks));
+  const view = await tx.together('insert tasks', task, (tasks) => insertRows(tx, tasks));
   return { ...view, input: task.input };
 }
 
-async function insertKeyed(em: EntityManager, tasks: readonly NewTask[]): Promise<TaskView[]> {
+async function insertKeyed(tx: Tx, tasks: readonly NewTask[]): Promise<TaskView[]> {
   const views = new Map<string, TaskView>();
   /** Of those with the same key, the first. */
   const left = new Map<string, NewTask>();
@@ -40,8 +39,8 @@ async function insertKeyed(em: EntityManager, tasks: readonly NewTask[]): Promis
   for (let round = 0; left.size > 0 && round < 5; round++) {
     // In order of their keys, so that two transactions never wait for each other's.
     const firsts = [...left].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, task]) => task);
-    const inserted = await insertRows(em, firsts);
-    const found = inserted.length === firsts.length ? [] : await findUnfinished(em, firsts);
+    const inserted = await insertRows(tx, firsts);
+    const found = inserted.length === firsts.length ? [] : await findUnfinished(tx, firsts);
     for (const view of [...inserted, ...found]) {
       views.set(keyOf(view), { input: left.get(keyOf(view))?.input, ...view });
       left.delete(keyOf(view));
@@ -59,8 +58,8 @@ function keyOf({ kind, dedupeKey }: { kind: string; dedupeKey?: string }): strin
  * Those that were inserted, in the order given, without the input, which the caller has: ids rise in the order in which
  * rows are inserted, and those are sorted.
  */
-async function insertRows(em: EntityManager, tasks: readonly NewTask[]): Promise<TaskView[]> {
-  const dialect = dialectOf(em);
+async function insertRows(tx: Tx, tasks: readonly NewTask[]): Promise<TaskView[]> {
+  const dialect = dialectOf(tx.em);
   const rows = tasks.map((task, n) => ({
     n,
     kind: task.kind,
@@ -84,8 +83,7 @@ async function insertRows(em: EntityManager, tasks: readonly NewTask[]): Promise
     traceparent: 'text',
   } as const;
   const runAt = atMs(dialect, 'given.run_at');
-  const inserted = await execute<Row>(
-    em,
+  const inserted = await tx.execute<Row>(
     `insert into tasks (kind, state, priority, run_at, input, attempt, max_attempts, losses, dedupe_key, actor,
        traceparent, created_at)
      select kind, case when ${runAt} > ${now(dialect)} then 'scheduled' else 'queued' end, priority,
@@ -98,11 +96,10 @@ async function insertRows(em: EntityManager, tasks: readonly NewTask[]): Promise
   return inserted.map(shown<TaskView>).sort((a, b) => a.id - b.id);
 }
 
-async function findUnfinished(em: EntityManager, tasks: readonly NewTask[]): Promise<TaskView[]> {
-  const dialect = dialectOf(em);
+async function findUnfinished(tx: Tx, tasks: readonly NewTask[]): Promise<TaskView[]> {
+  const dialect = dialectOf(tx.em);
   const rows = tasks.map(({ kind, dedupeKey }) => ({ kind, dedupe_key: dedupeKey }));
-  const found = await execute<Row>(
-    em,
+  const found = await tx.execute<Row>(
     `select ${TASK_COLUMNS} from tasks where finished_at is null and dedupe_key is not null
        and (kind, dedupe_key) in (select kind, dedupe_key from ${given(dialect, { kind: 'text', dedupe_key: 'text' })})`,
     [JSON.stringify(rows)],

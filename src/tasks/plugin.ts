@@ -20,16 +20,17 @@ interface Options {
   kinds: readonly TaskKind[];
   formats: Record<string, (value: string) => boolean>;
   /** The schedules that are built in. */
-  schedules: readonly (NewSchedule & { name: string })[];
+  schedules: readonly NewSchedule[];
   concurrency: number;
   /** How long a shutdown waits for what runs. */
   graceMs: number;
+  /** For tests: told of each step of a task. */
   reached?: ((step: string) => void) | undefined;
 }
 
 /** The background runs from the moment the service is ready until it closes. */
 export default plugin(
-  async (app: FastifyInstance, { kinds, schedules, formats, ...options }: Options) => {
+  async (app: FastifyInstance, { kinds, schedules, formats, reached = () => {}, ...options }: Options) => {
     const { bell, reader, log, tracing } = app;
     const write = app.write;
     const watch = new Watch(reader, bell);
@@ -38,7 +39,7 @@ export default plugin(
     const queue = new TaskQueue(kinds, checker, { reader, watch, tracing });
     const attempts = new AttemptCounts();
     const ended = (kind: string, state: string) => attempts.count(kind, state);
-    const runner = new TaskRunner({ ...options, queue, write, bell, log, ended });
+    const runner = new TaskRunner({ ...options, queue, write, bell, log, ended, reached });
     const scheduler = new Scheduler({ queue, write, bell, log, builtIn: schedules });
 
     app.decorate('tasks', queue);

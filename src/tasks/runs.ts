@@ -60,7 +60,7 @@ export class Runs {
     let next = 0;
     while (next < this.#waiting.length && this.#occupied < this.#concurrency) {
       const run = this.#waiting[next++];
-      if (run?.outcome === undefined && run !== undefined) this.#start(run, 1);
+      if (run !== undefined && run.outcome === undefined) this.#start(run, 1);
     }
     this.#waiting = this.#waiting.slice(next);
   }
@@ -75,9 +75,10 @@ export class Runs {
     });
   }
 
-  /** The outcome is known. */
+  /** The outcome is known. For one that is lost nothing is written. */
   decided(run: Run): void {
-    this.#over.add(run);
+    if (run.outcome === 'lost') this.close(run);
+    else this.#over.add(run);
     if (run.state === 'waiting') this.#active.delete(run);
   }
 
@@ -94,9 +95,9 @@ export class Runs {
   compare(renewed: readonly Renewed[]): Renewed[] {
     const own = new Map(renewed.map((one) => [one.id, one]));
     for (const run of this.#open) {
-      const one = own.get(run.claimed.id);
-      own.delete(run.claimed.id);
-      if (one?.attempt !== run.claimed.attempt) run.abort(new Aborted('lost', 'The lease is lost.'));
+      const one = own.get(run.id);
+      own.delete(run.id);
+      if (one?.attempt !== run.attempt) run.abort(new Aborted('lost', 'The lease is lost.'));
       else if (one.cancel) run.abort(cancelRequested());
     }
     return [...own.values()];

@@ -1,6 +1,7 @@
 import type { Room } from './claim.ts';
 import type { TaskKind } from './kinds.ts';
 import type { Run } from './run.ts';
+import { MOST_AT_ONCE } from './runner-options.ts';
 
 /**
  * How long a suspect, a task whose runners have vanished twice in a row, has the process for itself: what is not
@@ -41,20 +42,17 @@ export class Slots {
     const waiting = this.#kinds.filter((kind) => kind.waits).map(({ kind }) => kind);
     const now = performance.now();
     const { suspect } = running;
-    if (suspect !== undefined && now - suspect.claimedAt < QUARANTINE_MS) {
-      return { free: 0, kinds: [], waiting, suspects: false };
-    }
+    const none = { free: 0, kinds: [], waiting, suspects: false };
+    if (suspect !== undefined && now - suspect.claimedAt < QUARANTINE_MS) return none;
     if (suspectsWait && suspect === undefined && now > this.#noSuspectUntil) {
       this.#drainingSince ??= now;
-      if (running.count > 0 && now - this.#drainingSince < QUARANTINE_MS) {
-        return { free: 0, kinds: [], waiting, suspects: false };
-      }
+      if (running.count > 0 && now - this.#drainingSince < QUARANTINE_MS) return none;
       this.#drainingSince = undefined;
       return { free: 1, kinds: this.#ofEachKind(running, 1), waiting: [], suspects: true };
     }
     const free = this.#concurrency + this.#aheadOf(running, now) - running.count;
-    const kinds = free > 0 ? this.#ofEachKind(running, free) : [];
-    return { free, kinds, waiting, suspects: false };
+    const some = Math.min(free, MOST_AT_ONCE);
+    return { free: some, kinds: this.#ofEachKind(running, some), waiting, suspects: false };
   }
 
   /** So many of them are claimed now. */

@@ -20,7 +20,6 @@ import {
 import { kindSchemas, NEW_TASK } from './kind-schemas.ts';
 import { listTasks } from './list.ts';
 import { ListTasksQuery, Task, TaskError, TaskEvents, TaskId, TaskProgress } from './tasks.schemas.ts';
-import { CANCEL, CHANGED, QUEUED } from './topics.ts';
 import { findTask, taskEvents, waitForEnd } from './waiting.ts';
 
 const TaskParams = { type: 'object', required: ['id'], properties: { id: TaskId } } as const;
@@ -161,11 +160,7 @@ const tasks: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request, reply) => {
-      const task = await app.write((tx) => {
-        tx.ring(CANCEL);
-        tx.ring(CHANGED);
-        return cancelTask(tx, request.params.id);
-      });
+      const task = await app.write((tx) => cancelTask(tx, request.params.id));
       return reply.code(202).send(task);
     },
   );
@@ -192,11 +187,7 @@ const tasks: FastifyPluginAsyncTypebox = async (app) => {
       },
     },
     async (request, reply) => {
-      const task = await app.write((tx) => {
-        tx.ring(QUEUED);
-        tx.ring(CHANGED);
-        return retryTask(tx, request.params.id);
-      });
+      const task = await app.write((tx) => retryTask(tx, request.params.id));
       return reply.code(202).send(task);
     },
   );
