@@ -38,6 +38,18 @@ export function linkNext(request: FastifyRequest, reply: FastifyReply, cursor: s
   reply.header('link', `<${path}?${parameters}>; rel="next"`);
 }
 
+/** The parameter that says how long a page may be. */
+export function limitSchema(description: string) {
+  return {
+    type: 'integer',
+    minimum: 1,
+    maximum: 1000,
+    default: 100,
+    description,
+    examples: [2],
+  } as const;
+}
+
 export const linkHeader = {
   Link: {
     type: 'string',

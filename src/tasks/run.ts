@@ -23,6 +23,13 @@ export interface Surroundings extends Pick<RunnerOptions, 'write' | 'queue' | 'l
   decided(run: Run): void;
 }
 
+const MESSAGES = {
+  shutdown: 'The service stops.',
+  cancelled: 'Somebody asked for it to be cancelled.',
+  timeout: 'It took too long.',
+  lost: 'Another runner has this task.',
+};
+
 /** One attempt at a task, from its claim to the end of its function, which is given it as its context. */
 export class Run implements TaskContext {
   readonly claimed: Claimed;
@@ -72,7 +79,7 @@ export class Run implements TaskContext {
   start(ended: () => void): void {
     this.state = 'running';
     const { timeoutMs } = this.kind;
-    const tooLong = () => this.abort(new Aborted('timeout', `It took longer than ${timeoutMs} ms.`));
+    const tooLong = () => this.abort('timeout', `It took longer than ${timeoutMs} ms.`);
     const timer = timeoutMs === undefined ? undefined : setTimeout(tooLong, timeoutMs);
     this.#runFunction().then((outcome) => {
       this.#decide(outcome);
@@ -83,13 +90,14 @@ export class Run implements TaskContext {
   }
 
   /** Tells the function to end. Unless that is for a shutdown, the attempt is over here and now. */
-  abort(reason: Aborted): void {
-    if (this.signal.aborted && reason.why !== 'lost') return;
+  abort(why: Aborted['why'], message: string = MESSAGES[why]): void {
+    if (this.signal.aborted && why !== 'lost') return;
+    const reason = new Aborted(why, message);
     this.#controller?.abort(reason); // it has one since its signal was asked for
-    if (reason.why === 'lost') this.#decide('lost');
-    if (reason.why === 'cancelled') this.#decide(this.#outcome({ state: 'cancelled' }));
-    if (reason.why === 'timeout') this.#decide(this.#failure(reason));
-    if (reason.why === 'shutdown' && this.state === 'waiting') this.handBack();
+    if (why === 'lost') this.#decide('lost');
+    if (why === 'cancelled') this.#decide(this.#outcome({ state: 'cancelled' }));
+    if (why === 'timeout') this.#decide(this.#failure(reason));
+    if (why === 'shutdown' && this.state === 'waiting') this.handBack();
   }
 
   /** Gives the task back as it was before the claim. */
@@ -196,7 +204,7 @@ export class Run implements TaskContext {
         return work(tx);
       });
     } catch (error) {
-      if (error instanceof LeaseLost) this.abort(new Aborted('lost', error.message));
+      if (error instanceof LeaseLost) this.abort('lost');
       throw error;
     }
   };

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Claimed } from './claim.ts';
-import { Aborted } from './kinds.ts';
 import { Run, type Surroundings } from './run.ts';
 import {
   BEGUN_AT_ONCE,
@@ -13,7 +12,7 @@ import {
   RENEW_MS,
   type RunnerOptions,
 } from './runner-options.ts';
-import { cancelRequested, Runs } from './runs.ts';
+import { Runs } from './runs.ts';
 import type { Outcome } from './settle.ts';
 import { Slots } from './slots.ts';
 import type { TaskProgress } from './task.entity.ts';
@@ -62,8 +61,7 @@ export class TaskRunner {
     this.#runs = new Runs(options.concurrency, (run) => {
       this.#slots.ended();
       if (run.claimed.losses >= 2) this.#lookAt = 0;
-      this.#mayClaim = true;
-      this.#wake.resolve();
+      this.#claimSoon();
     });
     this.#slots = new Slots(options.queue.kinds, options.concurrency);
     const waiting = options.queue.kinds.filter((kind) => kind.waits).map(({ kind }) => kind);
@@ -79,11 +77,8 @@ export class TaskRunner {
       },
     };
     this.#listening = [
-      options.bell.on(QUEUED, () => {
-        this.#mayClaim = true;
-        this.#wake.resolve();
-      }),
-      ...[SCHEDULED, CANCEL].map((topic) => options.bell.on(topic, () => this.#lookNow())),
+      options.bell.on(QUEUED, () => this.#claimSoon()),
+      ...[SCHEDULED, CANCEL].map((topic) => options.bell.on(topic, () => this.#lookSoon())),
     ];
   }
 
@@ -100,18 +95,23 @@ export class TaskRunner {
   async #stop(): Promise<void> {
     this.#stopping = true;
     for (const off of this.#listening) off();
-    for (const run of this.#runs.all()) run.abort(new Aborted('shutdown', 'The service stops.'));
+    for (const run of this.#runs.open) run.abort('shutdown');
     this.#wake.resolve();
     const timer = setTimeout(() => {
       this.#graceOver = true;
-      for (const run of this.#runs.all()) run.handBack();
+      for (const run of this.#runs.open) run.handBack();
       this.#wake.resolve();
     }, this.#options.graceMs);
     await this.#loop;
     clearTimeout(timer);
   }
 
-  #lookNow(): void {
+  #claimSoon(): void {
+    this.#mayClaim = true;
+    this.#wake.resolve();
+  }
+
+  #lookSoon(): void {
     this.#lookAt = 0;
     this.#wake.resolve();
   }
@@ -125,7 +125,7 @@ export class TaskRunner {
   async #run(): Promise<void> {
     let failures = 0;
     let lastEnd = Infinity;
-    while (!this.#stopping || this.#runs.size > 0) {
+    while (!this.#stopping || this.#runs.open.size > 0) {
       if (this.#graceOver) lastEnd = Math.min(lastEnd, performance.now() + LAST_MS);
       if (performance.now() > lastEnd) break; // their leases will end
       this.#wake = Promise.withResolvers();
@@ -146,9 +146,9 @@ export class TaskRunner {
   }
 
   async #pause(): Promise<void> {
-    const unsettled = this.#strays.length > 0 || this.#runs.over().size > 0;
+    const unsettled = this.#strays.length > 0 || this.#runs.over.size > 0;
     const upkeep = this.#stopping ? Infinity : Math.min(this.#promoteAt, this.#rescueAt);
-    const renewAt = this.#runs.size > 0 || this.#mayHaveStrays ? this.#renewAt : Infinity;
+    const renewAt = this.#runs.open.size > 0 || this.#mayHaveStrays ? this.#renewAt : Infinity;
     const next = unsettled ? 0 : Math.min(this.#lookAt, renewAt, this.#progressAt, upkeep);
     const ms = next - performance.now();
     if (ms <= 0) return void (await new Promise((resolve) => setImmediate(resolve)));
@@ -185,10 +185,7 @@ export class TaskRunner {
     if (due.room !== undefined) this.#slots.claimed(due.room, written.claimed.length);
     await this.#begin(written.claimed);
     // More may be there than there was room for.
-    if (due.room !== undefined && written.claimed.length >= Math.max(due.room.free, 1)) {
-      this.#mayClaim = true;
-      this.#wake.resolve();
-    }
+    if (due.room !== undefined && written.claimed.length >= Math.max(due.room.free, 1)) this.#claimSoon();
   }
 
   #due(): Due | undefined {
@@ -196,13 +193,13 @@ export class TaskRunner {
     const saves = now >= this.#progressAt;
     const working = !this.#stopping;
     const room =
-      working && this.#mayClaim ? this.#slots.room(this.#runs.active(), this.#suspectsWait) : undefined;
+      working && this.#mayClaim ? this.#slots.room(this.#runs.active, this.#suspectsWait) : undefined;
     const rescues = this.#orphans ? 'all' : 'expired';
     const due: Due = {
-      over: [...this.#runs.over()].slice(0, MOST_AT_ONCE),
+      over: [...this.#runs.over].slice(0, MOST_AT_ONCE),
       strays: this.#strays,
       progress: saves ? this.#runs.unsaved() : [],
-      renew: now >= this.#renewAt && (this.#runs.size > 0 || this.#mayHaveStrays),
+      renew: now >= this.#renewAt && (this.#runs.open.size > 0 || this.#mayHaveStrays),
       promote: working && now >= this.#promoteAt,
       rescue: working && (this.#orphans || now >= this.#rescueAt) ? rescues : undefined,
       room: room !== undefined && (room.free > 0 || room.waiting.length > 0) ? room : undefined,
@@ -225,9 +222,9 @@ export class TaskRunner {
     this.#promoteAt = now + (sight.scheduledInMs ?? Infinity);
     this.#rescueAt = Math.max(now + (sight.leaseInMs ?? Infinity), this.#rescueNotBefore);
     // Others may have room for what has waited here since the last look.
-    for (const run of this.#runs.waiting()) if (now - run.claimedAt > LOOK_MS / 2) run.handBack();
+    for (const run of this.#runs.waiting) if (now - run.claimedAt > LOOK_MS / 2) run.handBack();
     const cancelled = new Set<number>(JSON.parse(sight.cancel));
-    for (const run of this.#runs.all()) if (cancelled.has(run.id)) run.abort(cancelRequested());
+    for (const run of this.#runs.open) if (cancelled.has(run.id)) run.abort('cancelled');
   }
 
   #afterProgress(written: readonly { run: Run; progress: TaskProgress }[]): void {
@@ -242,7 +239,7 @@ export class TaskRunner {
       const state = settled.get(run.id);
       if (state === undefined) {
         this.#options.log.warn({ task: run.id }, 'a task was taken by another: its result is dropped');
-        run.abort(new Aborted('lost', 'Another runner has this task.'));
+        run.abort('lost');
       }
       if (state === 'scheduled') this.#lookAt = 0;
       if (state !== undefined) this.#options.ended(run.kind.kind, state);
@@ -264,7 +261,7 @@ export class TaskRunner {
   async #begin(claimed: readonly Claimed[]): Promise<void> {
     if (claimed.length === 0) return;
     this.#options.reached('claimed');
-    if (this.#runs.size === 0) this.#renewAt = performance.now() + RENEW_MS;
+    if (this.#runs.open.size === 0) this.#renewAt = performance.now() + RENEW_MS;
     for (const [nth, one] of claimed.entries()) {
       if (nth % BEGUN_AT_ONCE === 0 && claimed.length > BEGUN_AT_ONCE) {
         this.#runs.startWaiting();
@@ -272,7 +269,7 @@ export class TaskRunner {
       }
       const run = new Run(one, this.#options.queue.find(one.kind), this.#self.id, this.#around);
       this.#runs.add(run);
-      if (this.#stopping) run.abort(new Aborted('shutdown', 'The service stops.'));
+      if (this.#stopping) run.abort('shutdown');
     }
     this.#runs.startWaiting();
     this.#options.bell.ringHere(CHANGED);

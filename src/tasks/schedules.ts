@@ -7,6 +7,7 @@ import type { Tx } from '../db/tx.ts';
 import { Conflict, NotFound, Refusal } from '../errors.ts';
 import { nextRun } from './cron.ts';
 import type { TaskQueue } from './queue.ts';
+import { SCHEDULES } from './topics.ts';
 import { type Row, shown } from './view.ts';
 
 export interface NewSchedule {
@@ -38,6 +39,7 @@ const COLUMNS =
 /** @throws {Invalid} for an unknown kind, a bad input, cron expression or time zone */
 export async function createSchedule(tx: Tx, queue: TaskQueue, schedule: NewSchedule): Promise<ScheduleView> {
   queue.check(schedule.kind, schedule.input);
+  tx.ring(SCHEDULES);
   return keepSchedule(tx, schedule);
 }
 

@@ -23,7 +23,8 @@ const QUICK_MS = 50;
  * each time, and none as soon as one of them takes its time.
  */
 export class Slots {
-  readonly #kinds: readonly TaskKind[];
+  readonly #slotted: readonly TaskKind[];
+  readonly #waiting: readonly string[];
   readonly #concurrency: number;
   #drainingSince: number | undefined;
   /** Until then suspects are passed over: the last look for one that could run found none. */
@@ -32,17 +33,18 @@ export class Slots {
   #claimed = { count: 0, at: -Infinity, ended: 0 };
 
   constructor(kinds: readonly TaskKind[], concurrency: number) {
-    this.#kinds = kinds;
+    this.#slotted = kinds.filter(({ waits }) => !waits);
+    this.#waiting = kinds.filter(({ waits }) => waits).map(({ kind }) => kind);
     this.#concurrency = concurrency;
   }
 
   /** `suspectsWait`: whether some are queued. */
   room(runs: Iterable<Run>, suspectsWait: boolean): Room {
     const running = countRunning(runs);
-    const waiting = this.#kinds.filter((kind) => kind.waits).map(({ kind }) => kind);
+    const waiting = this.#waiting;
     const now = performance.now();
-    const { suspect } = running;
     const none = { free: 0, kinds: [], waiting, suspects: false };
+    const { suspect } = running;
     if (suspect !== undefined && now - suspect.claimedAt < QUARANTINE_MS) return none;
     if (suspectsWait && suspect === undefined && now > this.#noSuspectUntil) {
       this.#drainingSince ??= now;
@@ -76,12 +78,10 @@ export class Slots {
   }
 
   #ofEachKind(running: Running, free: number): Room['kinds'] {
-    return this.#kinds
-      .filter((kind) => !kind.waits)
-      .map(({ kind, concurrency }) => ({
-        kind,
-        most: Math.min(free, concurrency - (running.ofKind.get(kind) ?? 0)),
-      }))
+    const mostOf = ({ kind, concurrency }: TaskKind) =>
+      Math.min(free, concurrency - (running.ofKind.get(kind) ?? 0));
+    return this.#slotted
+      .map((kind) => ({ kind: kind.kind, most: mostOf(kind) }))
       .filter(({ most }) => most > 0);
   }
 }
