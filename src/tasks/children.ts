@@ -62,18 +62,15 @@ export interface Tally {
 
 /** Of each of these tasks. */
 export async function tallyChildren(reader: Reader, parentIds: readonly number[]): Promise<Tally[]> {
-  const rows = await reader.read<Record<keyof Tally, unknown> & { parent_id: number }>(
-    `select parent_id, count(*) as total, count(finished_at) as finished,
-       count(case when state = 'scheduled' and run_at is null then 1 end) as held,
-       count(case when state in ('failed', 'cancelled') then 1 end) as failed
+  const rows = await reader.read<Tally & { parent_id: number }>(
+    `select parent_id, cast(count(*) as int) as total, cast(count(finished_at) as int) as finished,
+       cast(count(case when state = 'scheduled' and run_at is null then 1 end) as int) as held,
+       cast(count(case when state in ('failed', 'cancelled') then 1 end) as int) as failed
      from tasks where ${isAmong(reader.dialect, 'parent_id')} group by parent_id`,
     [parentIds],
   );
   const byId = new Map(rows.map((row) => [row.parent_id, row]));
-  return parentIds.map((id) => {
-    const { total = 0, finished = 0, held = 0, failed = 0 } = byId.get(id) ?? {};
-    return { total: Number(total), finished: Number(finished), held: Number(held), failed: Number(failed) };
-  });
+  return parentIds.map((id) => byId.get(id) ?? { total: 0, finished: 0, held: 0, failed: 0 });
 }
 
 export type ChildEnd = Pick<TaskView, 'id' | 'kind' | 'state' | 'result' | 'error'>;

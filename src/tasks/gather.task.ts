@@ -1,7 +1,7 @@
 import type { TUnsafe } from 'typebox';
 import { databaseFailure } from '../db/failures.ts';
 import { Unavailable } from '../errors.ts';
-import { type ChildEnd, childrenEnds, insertChildren, releaseChildren, type Tally } from './children.ts';
+import { type ChildEnd, childrenEnds, insertChildren, releaseChildren } from './children.ts';
 import { cancelDescendants } from './control.ts';
 import { CHILD_TASK } from './kind-schemas.ts';
 import { defineTask, PermanentFailure, type TaskContext } from './kinds.ts';
@@ -83,12 +83,19 @@ export const gather = defineTask({
 
 /** Lets children go, and gives the ends of all when there are no others. Everything here may be done twice. */
 async function lookAfter(context: TaskContext<GatherInput>): Promise<ChildEnd[] | undefined> {
-  const { id, progress, signal, tasks } = context;
-  const tally = await tasks.watch.tally(id, signal);
-  progress(tally.finished, tally.total);
-  if (context.input.failFast && tally.failed > 0) await failFast(context);
-  if (tally.finished === tally.total) return childrenEnds(tasks.reader, id);
-  await release(context, tally);
+  const { id, progress, signal, tasks, write } = context;
+  const { concurrency = MOST_TASKS } = context.input;
+  const { total, finished, held, failed } = await tasks.watch.tally(id, signal);
+  progress(finished, total);
+  if (context.input.failFast && failed > 0) await failFast(context);
+  if (finished === total) return childrenEnds(tasks.reader, id);
+  // As many as have ended, and after a retry those that are to run again.
+  if (held > 0 && total - finished - held < concurrency) {
+    await write(async (tx) => {
+      await releaseChildren(tx, id, concurrency);
+      tx.ring(QUEUED);
+    });
+  }
   return undefined;
 }
 
@@ -128,19 +135,6 @@ async function beget({
       return { begotten };
     });
   }
-}
-
-/** Lets as many go as have ended, and after a retry those that are to run again. */
-async function release(
-  { id, input: { concurrency = MOST_TASKS }, write }: TaskContext<GatherInput>,
-  { total, finished, held }: Tally,
-): Promise<void> {
-  const onTheirWay = total - finished - held;
-  if (held === 0 || onTheirWay >= concurrency) return;
-  await write(async (tx) => {
-    await releaseChildren(tx, id, concurrency);
-    tx.ring(QUEUED);
-  });
 }
 
 /** @throws {PermanentFailure} with the error of the first child that failed */
