@@ -109,16 +109,10 @@ function willPass(error: unknown): boolean {
 const BEGOTTEN_AT_ONCE = 100;
 
 /** The checkpoint says how many there are, so that another attempt goes on from there. */
-async function beget({
-  id,
-  input,
-  checkpoint,
-  save,
-  signal,
-  tasks,
-}: TaskContext<GatherInput>): Promise<void> {
+async function beget(context: TaskContext<GatherInput>): Promise<void> {
+  const { id, input, save, signal, tasks } = context;
   const { concurrency = MOST_TASKS } = input;
-  let { begotten } = (checkpoint ?? { begotten: 0 }) as { begotten: number };
+  let { begotten } = (context.checkpoint ?? { begotten: 0 }) as { begotten: number };
   while (begotten < input.tasks.length) {
     signal.throwIfAborted();
     const children = input.tasks.slice(begotten, begotten + BEGOTTEN_AT_ONCE).map((child, n) => ({

@@ -4,7 +4,7 @@ import type { Tx } from '../db/tx.ts';
 import { Refusal } from '../errors.ts';
 import type { Scope } from '../http/access.ts';
 import type { TaskQueue } from './queue.ts';
-import type { TaskProgress } from './task.entity.ts';
+import type { TaskProgress } from './tasks.schemas.ts';
 
 /** What a function is given for one attempt. */
 export interface TaskContext<Input = unknown> {

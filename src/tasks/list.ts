@@ -1,6 +1,5 @@
 import type { Reader } from '../db/reader.ts';
 import { readCursor, writeCursor } from '../http/paging.ts';
-import type { TaskState } from './task.entity.ts';
 import type { ListTasksQuery } from './tasks.schemas.ts';
 import { LISTED_COLUMNS, type Row, shown, type TaskView } from './view.ts';
 
@@ -19,7 +18,8 @@ export async function listTasks(reader: Reader, query: ListTasksQuery): Promise<
   const list = ['tasks', query.state, query.kind];
   const conditions: string[] = [];
   const values: unknown[] = [];
-  const byKind = query.state === undefined || isMost(query.state);
+  // Nearly all tasks that are kept have succeeded.
+  const byKind = query.state === undefined || query.state === 'succeeded';
   if (query.kind !== undefined) {
     conditions.push(byKind ? 'kind = ?' : `coalesce(kind, '') = ?`);
     values.push(query.kind);
@@ -43,9 +43,4 @@ export async function listTasks(reader: Reader, query: ListTasksQuery): Promise<
   const last = tasks.at(-1);
   const next = rows.length > query.limit && last !== undefined ? writeCursor(list, [last.id]) : undefined;
   return { tasks, next };
-}
-
-/** Nearly all tasks that are kept have succeeded. */
-function isMost(state: TaskState): boolean {
-  return state === 'succeeded';
 }

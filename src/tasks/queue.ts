@@ -68,12 +68,8 @@ export class TaskQueue {
    */
   scopesOf(name: string, input: unknown): ReadonlySet<Scope> {
     const kind = this.check(name, input);
-    const scopes = new Set(kind.scope === undefined ? [] : [kind.scope]);
-    for (const part of kind.parts(input)) {
-      const { scope } = this.find(part.kind);
-      if (scope !== undefined) scopes.add(scope);
-    }
-    return scopes;
+    const all = [kind, ...kind.parts(input).map((part) => this.find(part.kind))];
+    return new Set(all.flatMap(({ scope }) => scope ?? []));
   }
 
   /**

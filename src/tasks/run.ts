@@ -13,7 +13,7 @@ import {
 import type { TaskQueue } from './queue.ts';
 import type { RunnerOptions } from './runner-options.ts';
 import { type Fence, type Outcome, saveCheckpoints, stillOwn } from './settle.ts';
-import type { TaskProgress } from './task.entity.ts';
+import type { TaskProgress } from './tasks.schemas.ts';
 
 /** What a run needs of the runner. */
 export interface Surroundings extends Pick<RunnerOptions, 'write' | 'queue' | 'log' | 'reached'> {

@@ -15,7 +15,7 @@ import {
 import { Runs } from './runs.ts';
 import type { Outcome } from './settle.ts';
 import { Slots } from './slots.ts';
-import type { TaskProgress } from './task.entity.ts';
+import type { TaskProgress } from './tasks.schemas.ts';
 import { CANCEL, CHANGED, QUEUED, SCHEDULED } from './topics.ts';
 import { type Due, isUnwritable, type Self, settleApart, writeTurn } from './turn.ts';
 import { look, type Renewed } from './upkeep.ts';
@@ -64,8 +64,7 @@ export class TaskRunner {
       this.#claimSoon();
     });
     this.#slots = new Slots(options.queue.kinds, options.concurrency);
-    const waiting = options.queue.kinds.filter((kind) => kind.waits).map(({ kind }) => kind);
-    this.#self = { id: randomUUID(), waiting };
+    this.#self = { id: randomUUID(), waiting: this.#slots.waiting };
     // On SQLite there is no other process: whatever runs at the start is without one.
     this.#orphans = options.queue.reader.dialect === 'sqlite';
     this.#around = {

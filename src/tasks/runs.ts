@@ -1,5 +1,5 @@
 import type { Run } from './run.ts';
-import type { TaskProgress } from './task.entity.ts';
+import type { TaskProgress } from './tasks.schemas.ts';
 import type { Renewed } from './upkeep.ts';
 
 /** The attempts of one runner, and its slots: at most so many functions run at once, the others wait for one to end. */

@@ -18,13 +18,8 @@ export interface NewSchedule {
   name?: string;
 }
 
-export interface ScheduleView {
+export interface ScheduleView extends NewSchedule {
   id: number;
-  name?: string;
-  kind: string;
-  input: unknown;
-  cron: string;
-  timeZone: string;
   nextRunAt: Date;
   lastRunAt?: Date;
   createdAt: Date;

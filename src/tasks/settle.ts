@@ -3,7 +3,8 @@ import { dialectOf } from '../db/statement.ts';
 import { fromNow, now } from '../db/time.ts';
 import type { Tx } from '../db/tx.ts';
 import type { DialectName } from '../db/url.ts';
-import type { TaskError, TaskProgress, TaskState } from './task.entity.ts';
+import type { TaskState } from './task.entity.ts';
+import type { TaskError, TaskProgress } from './tasks.schemas.ts';
 
 /** The pair that names one run: every write of it carries both, and finds no row when the task is not its own any more. */
 export interface Fence {

@@ -24,7 +24,8 @@ const QUICK_MS = 50;
  */
 export class Slots {
   readonly #slotted: readonly TaskKind[];
-  readonly #waiting: readonly string[];
+  /** The names of the kinds that only wait. */
+  readonly waiting: readonly string[];
   readonly #concurrency: number;
   #drainingSince: number | undefined;
   /** Until then suspects are passed over: the last look for one that could run found none. */
@@ -34,14 +35,14 @@ export class Slots {
 
   constructor(kinds: readonly TaskKind[], concurrency: number) {
     this.#slotted = kinds.filter(({ waits }) => !waits);
-    this.#waiting = kinds.filter(({ waits }) => waits).map(({ kind }) => kind);
+    this.waiting = kinds.filter(({ waits }) => waits).map(({ kind }) => kind);
     this.#concurrency = concurrency;
   }
 
   /** `suspectsWait`: whether some are queued. */
   room(runs: Iterable<Run>, suspectsWait: boolean): Room {
     const running = countRunning(runs);
-    const waiting = this.#waiting;
+    const { waiting } = this;
     const now = performance.now();
     const none = { free: 0, kinds: [], waiting, suspects: false };
     const { suspect } = running;

@@ -35,6 +35,7 @@ export const TaskProgress = {
   description: 'How far a task is.',
   examples: [{ done: 40, total: 100 }],
 } as const;
+export type TaskProgress = Static<typeof TaskProgress>;
 
 export const TaskError = {
   type: 'object',
@@ -47,6 +48,7 @@ export const TaskError = {
   description: 'Why the last attempt failed.',
   examples: [{ message: 'It took longer than 1000 ms.' }],
 } as const;
+export type TaskError = Static<typeof TaskError>;
 
 const exampleTask = {
   id: 1,

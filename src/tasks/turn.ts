@@ -5,7 +5,8 @@ import { type Claimed, claim, type Room } from './claim.ts';
 import { cancelDescendants } from './control.ts';
 import type { Run } from './run.ts';
 import { type Outcome, saveProgress, settle } from './settle.ts';
-import type { TaskProgress, TaskState } from './task.entity.ts';
+import type { TaskState } from './task.entity.ts';
+import type { TaskProgress } from './tasks.schemas.ts';
 import { CHANGED } from './topics.ts';
 import { promote, type Renewed, renew, rescue } from './upkeep.ts';
 

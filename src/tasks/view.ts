@@ -1,35 +1,28 @@
+import type { Static } from 'typebox';
 import { toDate } from '../db/dialect.ts';
-import type { TaskError, TaskProgress, TaskState } from './task.entity.ts';
+import type { TaskState } from './task.entity.ts';
+import type { Task, TaskError, TaskProgress } from './tasks.schemas.ts';
 
-/** A task as it is shown. */
-export interface TaskView {
-  id: number;
-  kind: string;
-  state: TaskState;
-  input?: unknown;
-  priority: number;
-  runAt?: Date;
-  attempt: number;
-  maxAttempts: number;
+/** A task as it is shown. What `Static` does not see in the schema is said here. */
+export interface TaskView extends Static<typeof Task> {
   progress?: TaskProgress;
-  result?: unknown;
   error?: TaskError;
-  dedupeKey?: string;
-  parentId?: number;
-  actor?: string;
+  runAt?: Date;
   cancelRequestedAt?: Date;
   createdAt: Date;
   startedAt?: Date;
   finishedAt?: Date;
 }
 
-/** As they are shown, but for what may be large: for lists, and for those who look again and again. JSON is text. */
-export const LISTED_COLUMNS =
-  'id, kind, state, priority, run_at as "runAt", attempt, max_attempts as "maxAttempts", ' +
-  'cast(progress as text) as progress, cast(error as text) as error, dedupe_key as "dedupeKey", ' +
-  'parent_id as "parentId", actor, cancel_requested_at as "cancelRequestedAt", created_at as "createdAt", ' +
-  'started_at as "startedAt", finished_at as "finishedAt"';
-export const TASK_COLUMNS = `${LISTED_COLUMNS}, cast(input as text) as input, cast(result as text) as result`;
+/** The columns as they are shown, in that order. JSON is text. */
+const columns = (input: string, result: string) =>
+  `id, kind, state, ${input} priority, run_at as "runAt", attempt, max_attempts as "maxAttempts",
+   cast(progress as text) as progress, ${result} cast(error as text) as error, dedupe_key as "dedupeKey",
+   parent_id as "parentId", actor, cancel_requested_at as "cancelRequestedAt", created_at as "createdAt",
+   started_at as "startedAt", finished_at as "finishedAt"`;
+export const TASK_COLUMNS = columns('cast(input as text) as input,', 'cast(result as text) as result,');
+/** Without what may be large: for lists, and for those who look again and again. */
+export const LISTED_COLUMNS = columns('', '');
 
 /** A row of a plain query whose columns have the names that they are shown by. */
 export type Row = Record<string, unknown>;
