@@ -6,10 +6,11 @@ import { cancelTask } from './control.ts';
 const WINDOW = 100;
 const COLUMNS = ['input', 'progress', 'checkpoint', 'result', 'error'] as const;
 
-type Row = { id: number; finished_at: unknown; dedupe_key: string | null } & Record<
-  (typeof COLUMNS)[number],
-  string | null
->;
+interface Row extends Record<(typeof COLUMNS)[number] | 'dedupe_key', string | null> {
+  id: number;
+  kind: string;
+  finished_at: unknown;
+}
 
 /**
  * Removes a person from the tasks after an id, one window of them; gives where to go on, undefined at the end. A task
@@ -23,7 +24,7 @@ export async function eraseFromTasks(
   exceptKind: string,
 ): Promise<number | undefined> {
   const texts = COLUMNS.map((column) => `cast(${column} as text) as ${column}`).join(', ');
-  const rows = await tx.execute<Row & { kind: string }>(
+  const rows = await tx.execute<Row>(
     `select id, kind, finished_at, dedupe_key, ${texts} from tasks where id > ? order by id limit ?`,
     [after, WINDOW],
   );

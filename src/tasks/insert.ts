@@ -27,7 +27,8 @@ export async function insertTask(tx: Tx, task: NewTask): Promise<TaskView> {
     return tx.together('insert keyed tasks', task, (tasks) => insertKeyed(tx, tasks));
   }
   const view = await tx.together('insert tasks', task, (tasks) => insertRows(tx, tasks));
-  return { ...view, input: task.input };
+  view.input = task.input;
+  return view;
 }
 
 async function insertKeyed(tx: Tx, tasks: readonly NewTask[]): Promise<TaskView[]> {

@@ -3,18 +3,13 @@ import { readCursor, writeCursor } from '../http/paging.ts';
 import type { ListTasksQuery } from './tasks.schemas.ts';
 import { LISTED_COLUMNS, type Row, shown, type TaskView } from './view.ts';
 
-interface Page {
-  tasks: TaskView[];
-  /** Where the next page goes on; undefined at the end. */
-  next: string | undefined;
-}
-
 /**
  * One page by keyset, newest first: who looks at a list of tasks looks for the last. With both filters one of them is
- * kept from its index, so that the other's is asked on both databases: by state if few have it, else by kind.
+ * kept from its index, so that the other's is asked on both databases: by state if few have it, else by kind. `next` is
+ * where the next page goes on, and undefined at the end.
  * @throws {Malformed} for a cursor that is none, or not of this list
  */
-export async function listTasks(reader: Reader, query: ListTasksQuery): Promise<Page> {
+export async function listTasks(reader: Reader, query: ListTasksQuery) {
   const list = ['tasks', query.state, query.kind];
   const conditions: string[] = [];
   const values: unknown[] = [];

@@ -12,7 +12,7 @@ import {
 } from './kinds.ts';
 import type { TaskQueue } from './queue.ts';
 import type { RunnerOptions } from './runner-options.ts';
-import { type Fence, type Outcome, saveCheckpoints, stillOwn } from './settle.ts';
+import { type Fence, type FencedProgress, type Outcome, saveCheckpoints, stillOwn } from './settle.ts';
 import type { TaskProgress } from './tasks.schemas.ts';
 
 /** What a run needs of the runner. */
@@ -45,7 +45,7 @@ export class Run implements TaskContext {
   /** Of the function itself, which may go on after the attempt is over, and keeps its slot as long. */
   state: 'waiting' | 'running' | 'ended' = 'waiting';
   /** What the function has said last, if it has not been written yet. */
-  unsaved: TaskProgress | undefined;
+  unsaved: FencedProgress | undefined;
   /** How the attempt ends, once that is known. Nothing is written for it any more but that. */
   outcome: Outcome | 'lost' | undefined;
   readonly #around: Surroundings;
@@ -187,7 +187,7 @@ export class Run implements TaskContext {
   readonly progress: TaskContext['progress'] = (done, total, more) => {
     if (this.outcome !== undefined || !Number.isFinite(done)) return;
     this.#progress = { done, ...(Number.isFinite(total) && { total: Number(total) }), ...more };
-    this.unsaved = this.#progress;
+    this.unsaved = { ...this.fence, progress: this.#progress };
     this.#around.progressed();
   };
 

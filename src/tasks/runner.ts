@@ -13,9 +13,8 @@ import {
   type RunnerOptions,
 } from './runner-options.ts';
 import { Runs } from './runs.ts';
-import type { Outcome } from './settle.ts';
+import type { FencedProgress, Outcome } from './settle.ts';
 import { Slots } from './slots.ts';
-import type { TaskProgress } from './tasks.schemas.ts';
 import { CANCEL, CHANGED, QUEUED, SCHEDULED } from './topics.ts';
 import { type Due, isUnwritable, type Self, settleApart, writeTurn } from './turn.ts';
 import { look, type Renewed } from './upkeep.ts';
@@ -177,7 +176,7 @@ export class TaskRunner {
       this.#rescueAt = Infinity;
     }
     if (due.promote) this.#promoteAt = Infinity;
-    if (due.progress.length > 0) this.#afterProgress(due.progress);
+    if (due.progress.length > 0) this.#afterProgress(new Set(due.progress));
     this.#afterSettle(due.over, written.settled);
     if (written.renewed !== undefined) this.#afterRenew(written.renewed);
     if (written.hasMoved) this.#lookAt = 0; // others may hold suspects now, or later times
@@ -226,9 +225,9 @@ export class TaskRunner {
     for (const run of this.#runs.open) if (cancelled.has(run.id)) run.abort('cancelled');
   }
 
-  #afterProgress(written: readonly { run: Run; progress: TaskProgress }[]): void {
+  #afterProgress(written: ReadonlySet<FencedProgress | undefined>): void {
     // What has been said meanwhile is written next.
-    for (const { run, progress } of written) if (run.unsaved === progress) run.unsaved = undefined;
+    for (const run of this.#runs.open) if (written.has(run.unsaved)) run.unsaved = undefined;
     this.#progressAt = this.#runs.unsaved().length > 0 ? performance.now() + PROGRESS_MS : Infinity;
     this.#options.bell.ringHere(CHANGED);
   }

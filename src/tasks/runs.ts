@@ -1,5 +1,5 @@
 import type { Run } from './run.ts';
-import type { TaskProgress } from './tasks.schemas.ts';
+import type { FencedProgress } from './settle.ts';
 import type { Renewed } from './upkeep.ts';
 
 /** The attempts of one runner, and its slots: at most so many functions run at once, the others wait for one to end. */
@@ -23,8 +23,8 @@ export class Runs {
   }
 
   /** How far those are that have said so since it was written. */
-  unsaved(): { run: Run; progress: TaskProgress }[] {
-    return [...this.open].flatMap((run) => (run.unsaved ? { run, progress: run.unsaved } : []));
+  unsaved(): FencedProgress[] {
+    return [...this.open].flatMap(({ unsaved }) => unsaved ?? []);
   }
 
   /** A kind that only waits for others, and a suspect (see `slots.ts`), begin whatever else runs. */

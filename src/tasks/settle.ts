@@ -13,6 +13,11 @@ export interface Fence {
   runner: string;
 }
 
+/** How far it is. */
+export interface FencedProgress extends Fence {
+  progress: TaskProgress;
+}
+
 /** How an attempt ended. */
 export interface Outcome extends Fence {
   state: Extract<TaskState, 'succeeded' | 'failed' | 'cancelled' | 'scheduled' | 'queued'>;
@@ -72,10 +77,7 @@ export async function settle(tx: Tx, outcomes: readonly Outcome[]): Promise<Map<
 }
 
 /** Keeps how far running tasks are. */
-export async function saveProgress(
-  tx: Tx,
-  rows: readonly (Fence & { progress: TaskProgress })[],
-): Promise<void> {
+export async function saveProgress(tx: Tx, rows: readonly FencedProgress[]): Promise<void> {
   if (rows.length === 0) return;
   const sql = updateOwn(dialectOf(tx.em), 'progress = given.progress', { progress: 'json' });
   await tx.execute(sql, [JSON.stringify(rows)]);

@@ -4,9 +4,8 @@ import { Refusal } from '../errors.ts';
 import { type Claimed, claim, type Room } from './claim.ts';
 import { cancelDescendants } from './control.ts';
 import type { Run } from './run.ts';
-import { type Outcome, saveProgress, settle } from './settle.ts';
+import { type FencedProgress, type Outcome, saveProgress, settle } from './settle.ts';
 import type { TaskState } from './task.entity.ts';
-import type { TaskProgress } from './tasks.schemas.ts';
 import { CHANGED } from './topics.ts';
 import { promote, type Renewed, renew, rescue } from './upkeep.ts';
 
@@ -15,7 +14,7 @@ export interface Due {
   over: readonly Run[];
   /** Claimed by a commit that seemed to fail: nobody has begun them, so they are given back. */
   strays: readonly Outcome[];
-  progress: readonly { run: Run; progress: TaskProgress }[];
+  progress: readonly FencedProgress[];
   renew: boolean;
   promote: boolean;
   /** `all`: those of every other runner, whatever their leases say. */
@@ -56,10 +55,7 @@ export async function writeTurn(
     .map(({ id }) => id)
     .filter((id) => settled.get(id) === 'failed' || settled.get(id) === 'cancelled');
   await cancelDescendants(tx, parents);
-  await saveProgress(
-    tx,
-    due.progress.map(({ run, progress }) => ({ ...run.fence, progress })),
-  );
+  await saveProgress(tx, due.progress);
   const renewed = due.renew ? await renew(tx, self.id) : undefined;
   const rescued = due.rescue === undefined ? 0 : await rescue(tx, self, due.rescue);
   const promoted = due.promote ? await promote(tx) : 0;
