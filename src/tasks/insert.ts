@@ -31,6 +31,7 @@ export async function insertTask(tx: Tx, task: NewTask): Promise<TaskView> {
   return view;
 }
 
+/** Inserts those whose keys are free, and finds the others. */
 async function insertKeyed(tx: Tx, tasks: readonly NewTask[]): Promise<TaskView[]> {
   const views = new Map<string, TaskView>();
   /** Of those with the same key, the first. */

@@ -13,7 +13,7 @@ export interface Fence {
   runner: string;
 }
 
-/** How far it is. */
+/** How far a run is. */
 export interface FencedProgress extends Fence {
   progress: TaskProgress;
 }
