@@ -1,10 +1,10 @@
-import type { EntityManager } from '@mikro-orm/sql';
 import { isAmong } from '../db/dialect.ts';
 import { given } from '../db/given.ts';
 import type { Reader } from '../db/reader.ts';
-import { dialectOf, execute } from '../db/statement.ts';
+import { dialectOf } from '../db/statement.ts';
 import { now } from '../db/time.ts';
-import type { TaskError, TaskState } from './task.entity.ts';
+import type { Tx } from '../db/tx.ts';
+import { type Row, shown, type TaskView } from './view.ts';
 
 /** The statements of a task that runs others and waits for them. */
 
@@ -19,15 +19,14 @@ export interface NewChild {
 
 /** Inserts the next children of a task, with its priority and actor. Those that are not let go wait for `releaseChildren`. */
 export async function insertChildren(
-  em: EntityManager,
+  tx: Tx,
   parentId: number,
   children: readonly NewChild[],
   traceparent?: string,
 ): Promise<void> {
-  const dialect = dialectOf(em);
+  const dialect = dialectOf(tx.em);
   const columns = { kind: 'text', input: 'json', max_attempts: 'int', place: 'int', state: 'text' } as const;
-  await execute(
-    em,
+  await tx.execute(
     `insert into tasks (kind, state, run_at, priority, input, attempt, max_attempts, losses, parent_id, place, actor,
        traceparent, created_at)
      select kind, state, case when state = 'queued' then ${now(dialect)} end,
@@ -42,10 +41,9 @@ export async function insertChildren(
  * Lets the next children go, until `most` of them are on their way (those that wait for another attempt among them).
  * Running it twice lets no more go.
  */
-export async function releaseChildren(em: EntityManager, parentId: number, most: number): Promise<void> {
-  const dialect = dialectOf(em);
-  await execute(
-    em,
+export async function releaseChildren(tx: Tx, parentId: number, most: number): Promise<void> {
+  const dialect = dialectOf(tx.em);
+  await tx.execute(
     `update tasks set state = 'queued', run_at = ${now(dialect)} where id in (
        select id from tasks where parent_id = ? and state = 'scheduled' and run_at is null order by place
        limit (select case when count(*) >= ? then 0 else ? - count(*) end from tasks where parent_id = ?
@@ -64,52 +62,29 @@ export interface Tally {
 
 /** Of each of these tasks. */
 export async function tallyChildren(reader: Reader, parentIds: readonly number[]): Promise<Tally[]> {
-  const rows = await reader.read<Record<keyof Tally, unknown> & { parent_id: number }>(
-    `select parent_id, count(*) as total, count(finished_at) as finished,
-       count(case when state = 'scheduled' and run_at is null then 1 end) as held,
-       count(case when state in ('failed', 'cancelled') then 1 end) as failed
+  const rows = await reader.read<Tally & { parent_id: number }>(
+    `select parent_id, cast(count(*) as int) as total, cast(count(finished_at) as int) as finished,
+       cast(count(case when state = 'scheduled' and run_at is null then 1 end) as int) as held,
+       cast(count(case when state in ('failed', 'cancelled') then 1 end) as int) as failed
      from tasks where ${isAmong(reader.dialect, 'parent_id')} group by parent_id`,
     [parentIds],
   );
   const byId = new Map(rows.map((row) => [row.parent_id, row]));
-  return parentIds.map((id) => {
-    const { total = 0, finished = 0, held = 0, failed = 0 } = byId.get(id) ?? {};
-    return { total: Number(total), finished: Number(finished), held: Number(held), failed: Number(failed) };
-  });
+  return parentIds.map((id) => byId.get(id) ?? { total: 0, finished: 0, held: 0, failed: 0 });
 }
 
-export interface ChildEnd {
-  id: number;
-  kind: string;
-  state: TaskState;
-  result?: unknown;
-  error?: TaskError;
-}
+export type ChildEnd = Pick<TaskView, 'id' | 'kind' | 'state' | 'result' | 'error'>;
 
 /** How the children ended, in the order in which they were given. By pages: their results may be large. */
 export async function childrenEnds(reader: Reader, parentId: number): Promise<ChildEnd[]> {
   const ends: ChildEnd[] = [];
   for (;;) {
-    const rows = await reader.read<{
-      id: number;
-      kind: string;
-      state: TaskState;
-      result: string | null;
-      error: string | null;
-    }>(
+    const rows = await reader.read<Row>(
       `select id, kind, state, cast(result as text) as result, cast(error as text) as error
        from tasks where parent_id = ? and place >= ? order by place limit 500`,
       [parentId, ends.length],
     );
-    for (const { id, kind, state, result, error } of rows) {
-      ends.push({
-        id,
-        kind,
-        state,
-        ...(result !== null && { result: JSON.parse(result) }),
-        ...(error !== null && state !== 'succeeded' && { error: JSON.parse(error) }),
-      });
-    }
+    ends.push(...rows.map(shown<ChildEnd>));
     if (rows.length < 500) return ends;
   }
 }

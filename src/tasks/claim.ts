@@ -1,7 +1,8 @@
-import type { EntityManager } from '@mikro-orm/sql';
 import { along } from '../db/dialect.ts';
-import { dialectOf, execute } from '../db/statement.ts';
+import { dialectOf } from '../db/statement.ts';
 import { fromNow, now } from '../db/time.ts';
+import type { Tx } from '../db/tx.ts';
+import { LEASE_MS } from './runner-options.ts';
 
 /** A task that this runner has from now on. `input` and `checkpoint` are JSON text. */
 export interface Claimed {
@@ -36,13 +37,8 @@ const WAITING_AT_ONCE = 100;
  *
  * (Looking first and updating then gives `database is locked` with two writers, and a task to both on PostgreSQL.)
  */
-export async function claim(
-  em: EntityManager,
-  runner: string,
-  leaseMs: number,
-  room: Room,
-): Promise<Claimed[]> {
-  const dialect = dialectOf(em);
+export async function claim(tx: Tx, runner: string, room: Room): Promise<Claimed[]> {
+  const dialect = dialectOf(tx.em);
   const skip = dialect === 'sqlite' ? '' : 'for update skip locked';
   const losses = room.suspects ? 'losses >= 2' : 'losses < 2';
   const index = along(dialect, room.suspects ? 'tasks_suspect' : 'tasks_queued');
@@ -50,10 +46,10 @@ export async function claim(
     order by priority desc, id limit ? ${skip}) as ready`;
   const parts: string[] = [];
   const values: unknown[] = [];
-  if (room.free > 0 && room.kinds.length > 0) {
+  if (room.kinds.length > 0) {
     const ranges = room.kinds.map(() => range).join(' union all ');
     parts.push(`select id from (${ranges} order by priority desc, id limit ?) as foremost`);
-    for (const { kind, most } of room.kinds) values.push(kind, Math.min(most, room.free));
+    for (const { kind, most } of room.kinds) values.push(kind, most);
     values.push(room.free);
   }
   for (const kind of room.waiting) {
@@ -61,10 +57,9 @@ export async function claim(
     values.push(kind, WAITING_AT_ONCE);
   }
   if (parts.length === 0) return [];
-  const claimed = await execute<Claimed & { priority: number }>(
-    em,
+  const claimed = await tx.execute<Claimed & { priority: number }>(
     `update tasks set state = 'running', attempt = attempt + 1, runner = ?, started_at = ${now(dialect)},
-       lease_until = ${fromNow(dialect, leaseMs)}
+       lease_until = ${fromNow(dialect, LEASE_MS)}
      where id in (${parts.join(' union all ')})
      returning id, kind, cast(input as text) as input, cast(checkpoint as text) as checkpoint, attempt, max_attempts,
        losses, actor, traceparent, priority`,

@@ -1,13 +1,12 @@
-import type { EntityManager } from '@mikro-orm/sql';
 import { MAX_ID } from '../db/dialect.ts';
 import { listed } from '../db/given.ts';
-import { dialectOf, execute } from '../db/statement.ts';
+import { dialectOf } from '../db/statement.ts';
 import { now } from '../db/time.ts';
 import type { Tx } from '../db/tx.ts';
 import { Conflict, NotFound } from '../errors.ts';
 import type { TaskState } from './task.entity.ts';
 import { CANCEL, CHANGED, QUEUED } from './topics.ts';
-import { isFinished, TASK_COLUMNS, type TaskRow, type TaskView, taskView } from './view.ts';
+import { isFinished, type Row, shown, TASK_COLUMNS, type TaskView } from './view.ts';
 
 /** What is done to a task from outside. */
 
@@ -19,8 +18,7 @@ import { isFinished, TASK_COLUMNS, type TaskRow, type TaskView, taskView } from 
 export async function cancelTask(tx: Tx, id: number): Promise<TaskView> {
   const task = await lockTask(tx, id);
   if (isFinished(task)) throw taskFinished(id, task.state);
-  tx.changed();
-  await cancelDescendants(tx.em, [id], { self: true });
+  await cancelDescendants(tx, [id], { self: true });
   return readTask(tx, id);
 }
 
@@ -41,8 +39,7 @@ export async function retryTask(tx: Tx, id: number): Promise<TaskView> {
   const task = await lockTask(tx, id);
   if (!isFinished(task)) throw taskNotFinished(id, task.state);
   if (task.state === 'succeeded') throw taskSucceeded(id);
-  const [ending] = await execute<{ id: number; state: TaskState }>(
-    tx.em,
+  const [ending] = await tx.execute<{ id: number; state: TaskState }>(
     `${UNSUCCESSFUL} select id, state from tasks
      where parent_id in (select id from family) and cancel_requested_at is not null and finished_at is null
      order by id limit 1`,
@@ -52,8 +49,7 @@ export async function retryTask(tx: Tx, id: number): Promise<TaskView> {
   tx.changed();
   const dialect = dialectOf(tx.em);
   try {
-    await execute(
-      tx.em,
+    await tx.execute(
       `${UNSUCCESSFUL}
        update tasks set attempt = 0, losses = 0, error = null, cancel_requested_at = null, finished_at = null,
          state = case when id = ? then 'queued' else 'scheduled' end,
@@ -66,23 +62,22 @@ export async function retryTask(tx: Tx, id: number): Promise<TaskView> {
       throw taskDuplicate(id);
     throw error;
   }
+  tx.ring(QUEUED);
+  tx.ring(CHANGED);
   return readTask(tx, id);
 }
 
-/**
- * Cancels what is below these tasks and not finished. With `self`, the tasks themselves as well. Gives the ids and
- * whether each runs.
- */
+/** Cancels what is below these tasks and not finished. With `self`, the tasks themselves as well. */
 export async function cancelDescendants(
-  em: EntityManager,
+  tx: Tx,
   ids: readonly number[],
   { self = false } = {},
-): Promise<{ id: number; state: TaskState }[]> {
-  if (ids.length === 0) return [];
-  const dialect = dialectOf(em);
+): Promise<void> {
+  if (ids.length === 0) return;
+  const dialect = dialectOf(tx.em);
   const first = self ? 'id' : 'parent_id';
-  return execute(
-    em,
+  tx.changed();
+  const cancelled = await tx.execute<unknown>(
     `with recursive family (id) as (
        select id from tasks where ${first} in (${listed(dialect, 'int')})
        union select tasks.id from tasks join family on tasks.parent_id = family.id)
@@ -90,31 +85,28 @@ export async function cancelDescendants(
        state = case when state = 'running' then state else 'cancelled' end,
        finished_at = case when state = 'running' then null else ${now(dialect)} end
      where id in (select id from family) and finished_at is null
-     returning id, state`,
+     returning id`,
     [JSON.stringify(ids)],
   );
+  if (cancelled.length === 0) return;
+  tx.ring(CANCEL);
+  tx.ring(CHANGED);
 }
 
 /** Cancels the unfinished task of a kind that has this dedupe key, if there is one. */
 export async function cancelByKey(tx: Tx, kind: string, dedupeKey: string): Promise<void> {
-  const [task] = await execute<{ id: number }>(
-    tx.em,
+  const [task] = await tx.execute<{ id: number }>(
     'select id from tasks where kind = ? and dedupe_key = ? and finished_at is null',
     [kind, dedupeKey],
   );
-  if (task === undefined) return;
-  tx.changed();
-  await cancelDescendants(tx.em, [task.id], { self: true });
-  tx.ring(CANCEL);
-  tx.ring(CHANGED);
+  if (task !== undefined) await cancelDescendants(tx, [task.id], { self: true });
 }
 
 /** Lets the task of a kind that has this dedupe key run at once, if it waits for its time. */
 export async function hastenByKey(tx: Tx, kind: string, dedupeKey: string): Promise<void> {
   tx.changed();
   const at = now(dialectOf(tx.em));
-  await execute(
-    tx.em,
+  await tx.execute(
     `update tasks set state = 'queued', run_at = ${at} where kind = ? and dedupe_key = ? and finished_at is null
        and state = 'scheduled' and run_at is not null`,
     [kind, dedupeKey],
@@ -123,22 +115,16 @@ export async function hastenByKey(tx: Tx, kind: string, dedupeKey: string): Prom
 }
 
 async function lockTask(tx: Tx, id: number): Promise<{ state: TaskState }> {
-  const [task] =
-    id > MAX_ID
-      ? []
-      : await execute<{ state: TaskState }>(
-          tx.em,
-          `select state from tasks where id = ? ${dialectOf(tx.em) === 'sqlite' ? '' : 'for update'}`,
-          [id],
-        );
+  const sql = `select state from tasks where id = ? ${dialectOf(tx.em) === 'sqlite' ? '' : 'for update'}`;
+  const [task] = id > MAX_ID ? [] : await tx.execute<{ state: TaskState }>(sql, [id]);
   if (task === undefined) throw taskNotFound(id);
   return task;
 }
 
 async function readTask(tx: Tx, id: number): Promise<TaskView> {
-  const [row] = await execute<TaskRow>(tx.em, `select ${TASK_COLUMNS} from tasks where id = ?`, [id]);
+  const [row] = await tx.execute<Row>(`select ${TASK_COLUMNS} from tasks where id = ?`, [id]);
   if (row === undefined) throw taskNotFound(id);
-  return taskView(row);
+  return shown(row);
 }
 
 export function taskNotFound(id: number): NotFound {

@@ -1,5 +1,5 @@
 import { Cron } from 'croner';
-import { Invalid } from '../errors.ts';
+import { invalidBody } from '../http/problems.ts';
 
 /**
  * The first time after `after` that a cron expression names in a time zone. At a change of clocks, a time of day that
@@ -9,16 +9,16 @@ import { Invalid } from '../errors.ts';
  */
 export function nextRun(expression: string, timeZone: string, after: Date): Date {
   if (!isTimeZone(timeZone))
-    throw invalid('#/timeZone', 'must be the name of a time zone, such as Europe/Oslo');
+    throw invalidBody('#/timeZone', 'must be the name of a time zone, such as Europe/Oslo');
   let next: Date | null;
   try {
     // Without a function nothing is ever timed by the library itself.
     const options = { timezone: timeZone, mode: '5-part', fixedTimeRule: 'no-wildcard' } as const;
     next = new Cron(expression, options).nextRun(after);
   } catch {
-    throw invalid('#/cron', 'must be a cron expression of five parts, such as 30 6 * * 1-5');
+    throw invalidBody('#/cron', 'must be a cron expression of five parts, such as 30 6 * * 1-5');
   }
-  if (next === null) throw invalid('#/cron', 'names no time that will ever come');
+  if (next === null) throw invalidBody('#/cron', 'names no time that will ever come');
   return next;
 }
 
@@ -29,10 +29,4 @@ function isTimeZone(name: string): boolean {
   } catch {
     return false;
   }
-}
-
-function invalid(pointer: string, detail: string): Invalid {
-  return new Invalid('invalid-body', 'The body breaks the rules listed in errors.', [
-    { in: 'body', pointer, detail },
-  ]);
 }

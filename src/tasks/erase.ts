@@ -1,16 +1,16 @@
 import { mentions, type Person, redact, redactText } from '../db/personal.ts';
 import type { Tx } from '../db/tx.ts';
 import { cancelTask } from './control.ts';
-import { CANCEL, CHANGED } from './topics.ts';
 
 /** Tasks that are looked through in one transaction: on SQLite other writes wait meanwhile. */
 const WINDOW = 100;
 const COLUMNS = ['input', 'progress', 'checkpoint', 'result', 'error'] as const;
 
-type Row = { id: number; finished_at: unknown; dedupe_key: string | null } & Record<
-  (typeof COLUMNS)[number],
-  string | null
->;
+interface Row extends Record<(typeof COLUMNS)[number] | 'dedupe_key', string | null> {
+  id: number;
+  kind: string;
+  finished_at: unknown;
+}
 
 /**
  * Removes a person from the tasks after an id, one window of them; gives where to go on, undefined at the end. A task
@@ -24,7 +24,7 @@ export async function eraseFromTasks(
   exceptKind: string,
 ): Promise<number | undefined> {
   const texts = COLUMNS.map((column) => `cast(${column} as text) as ${column}`).join(', ');
-  const rows = await tx.execute<Row & { kind: string }>(
+  const rows = await tx.execute<Row>(
     `select id, kind, finished_at, dedupe_key, ${texts} from tasks where id > ? order by id limit ?`,
     [after, WINDOW],
   );
@@ -33,10 +33,7 @@ export async function eraseFromTasks(
   );
   const unfinished = found.filter(({ finished_at }) => finished_at === null);
   for (const { id } of unfinished) await cancelTask(tx, id);
-  if (unfinished.length > 0) {
-    for (const topic of [CANCEL, CHANGED]) tx.ring(topic);
-    return after;
-  }
+  if (unfinished.length > 0) return after;
   for (const row of found) await redactTask(tx, row, person);
   return rows.at(-1)?.id;
 }

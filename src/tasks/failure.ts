@@ -1,5 +1,5 @@
 import { PermanentFailure } from './kinds.ts';
-import type { TaskError } from './task.entity.ts';
+import type { TaskError } from './tasks.schemas.ts';
 
 const FIRST_MS = 1000;
 const LONGEST_MS = 300_000;

@@ -1,11 +1,11 @@
 import type { TUnsafe } from 'typebox';
 import { databaseFailure } from '../db/failures.ts';
 import { Unavailable } from '../errors.ts';
-import { type ChildEnd, childrenEnds, insertChildren, releaseChildren, type Tally } from './children.ts';
+import { type ChildEnd, childrenEnds, insertChildren, releaseChildren } from './children.ts';
 import { cancelDescendants } from './control.ts';
 import { CHILD_TASK } from './kind-schemas.ts';
 import { defineTask, PermanentFailure, type TaskContext } from './kinds.ts';
-import { CANCEL, CHANGED, QUEUED } from './topics.ts';
+import { QUEUED } from './topics.ts';
 
 const MOST_TASKS = 10_000;
 
@@ -83,12 +83,19 @@ export const gather = defineTask({
 
 /** Lets children go, and gives the ends of all when there are no others. Everything here may be done twice. */
 async function lookAfter(context: TaskContext<GatherInput>): Promise<ChildEnd[] | undefined> {
-  const { id, progress, signal, tasks } = context;
-  const tally = await tasks.watch.tally(id, signal);
-  progress(tally.finished, tally.total);
-  if (context.input.failFast && tally.failed > 0) await failFast(context);
-  if (tally.finished === tally.total) return childrenEnds(tasks.reader, id);
-  await release(context, tally);
+  const { id, progress, signal, tasks, write } = context;
+  const { concurrency = MOST_TASKS } = context.input;
+  const { total, finished, held, failed } = await tasks.watch.tally(id, signal);
+  progress(finished, total);
+  if (context.input.failFast && failed > 0) await failFast(context);
+  if (finished === total) return childrenEnds(tasks.reader, id);
+  // As many as have ended, and after a retry those that are to run again.
+  if (held > 0 && total - finished - held < concurrency) {
+    await write(async (tx) => {
+      await releaseChildren(tx, id, concurrency);
+      tx.ring(QUEUED);
+    });
+  }
   return undefined;
 }
 
@@ -102,16 +109,10 @@ function willPass(error: unknown): boolean {
 const BEGOTTEN_AT_ONCE = 100;
 
 /** The checkpoint says how many there are, so that another attempt goes on from there. */
-async function beget({
-  id,
-  input,
-  checkpoint,
-  save,
-  signal,
-  tasks,
-}: TaskContext<GatherInput>): Promise<void> {
+async function beget(context: TaskContext<GatherInput>): Promise<void> {
+  const { id, input, save, signal, tasks } = context;
   const { concurrency = MOST_TASKS } = input;
-  let { begotten } = (checkpoint ?? { begotten: 0 }) as { begotten: number };
+  let { begotten } = (context.checkpoint ?? { begotten: 0 }) as { begotten: number };
   while (begotten < input.tasks.length) {
     signal.throwIfAborted();
     const children = input.tasks.slice(begotten, begotten + BEGOTTEN_AT_ONCE).map((child, n) => ({
@@ -123,38 +124,19 @@ async function beget({
     }));
     begotten += children.length;
     await save(async (tx) => {
-      await insertChildren(tx.em, id, children, tasks.tracing?.traceparent());
+      await insertChildren(tx, id, children, tasks.tracing?.traceparent());
       tx.ring(QUEUED);
       return { begotten };
     });
   }
 }
 
-/** Lets as many go as have ended, and after a retry those that are to run again. */
-async function release(
-  { id, input: { concurrency = MOST_TASKS }, write }: TaskContext<GatherInput>,
-  { total, finished, held }: Tally,
-): Promise<void> {
-  const onTheirWay = total - finished - held;
-  if (held === 0 || onTheirWay >= concurrency) return;
-  await write(async (tx) => {
-    await releaseChildren(tx.em, id, concurrency);
-    tx.ring(QUEUED);
-  });
-}
-
 /** @throws {PermanentFailure} with the error of the first child that failed */
 async function failFast({ id, write, tasks }: TaskContext<GatherInput>): Promise<never> {
-  await write(async (tx) => {
-    await cancelDescendants(tx.em, [id]);
-    for (const topic of [CANCEL, CHANGED]) tx.ring(topic);
-  });
+  await write((tx) => cancelDescendants(tx, [id]));
   const ends = await childrenEnds(tasks.reader, id);
-  const failed = ends.find(({ state }) => state === 'failed') ?? ends.find(isCancelled);
+  const failed =
+    ends.find(({ state }) => state === 'failed') ?? ends.find(({ state }) => state === 'cancelled');
   const why = failed?.error?.message ?? 'it was cancelled';
   throw new PermanentFailure(`Task ${failed?.id} did not succeed: ${why}`, 'child-failed');
-}
-
-function isCancelled({ state }: ChildEnd): boolean {
-  return state === 'cancelled';
 }

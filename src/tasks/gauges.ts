@@ -12,28 +12,9 @@ const MOST_COUNTED = 10_000;
 /** Those with the lowest ids, among whom the one that has waited longest is looked for. */
 const OLDEST_LOOKED_AT = 100;
 
-/** How attempts have ended here, by kind. */
-export class AttemptCounts {
-  readonly #counts = new Map<string, { labels: { kind: string; state: string }; value: number }>();
-
-  count(kind: string, state: string): void {
-    const name = `${kind} ${state}`;
-    const counted = this.#counts.get(name) ?? { labels: { kind, state }, value: 0 };
-    counted.value++;
-    this.#counts.set(name, counted);
-  }
-
-  all() {
-    return [...this.#counts.values()];
-  }
-}
-
-/** What there is to measure of the tasks: of all replicas, but for the attempts. */
-export function measureTasks(
-  { metrics, probe }: FastifyInstance,
-  attempts: AttemptCounts,
-  kinds: readonly string[],
-): void {
+/** What there is to measure of the tasks: of all replicas, but for the attempts. Gives what counts one that has ended. */
+export function measureTasks({ metrics, probe }: FastifyInstance, kinds: readonly string[]) {
+  const attempts = new Map<string, { labels: { kind: string; state: string }; value: number }>();
   metrics.gauge('muster_tasks', `Tasks by state, counted up to ${MOST_COUNTED}.`, () => countByState(probe));
   metrics.gauge(
     'muster_tasks_by_kind',
@@ -45,44 +26,47 @@ export function measureTasks(
     'How long the oldest task that could run has been waiting to; 0 when none is.',
     () => ageOfOldest(probe),
   );
-  metrics.counter('muster_task_attempts_total', 'Attempts that ended here, by the state that followed.', () =>
-    attempts.all(),
+  metrics.counter(
+    'muster_task_attempts_total',
+    'Attempts that ended here, by the state that followed.',
+    () => [...attempts.values()],
   );
+  return (kind: string, state: string): void => {
+    const counted = attempts.get(`${kind} ${state}`) ?? { labels: { kind, state }, value: 0 };
+    counted.value++;
+    attempts.set(`${kind} ${state}`, counted);
+  };
 }
 
 /** Each along the index that holds only these, or begins with the state. */
 async function countByState(probe: Probe) {
-  const counts = [
-    ['queued', counted(probe, 'tasks_queued', `state = 'queued' and losses < 2`)],
-    ['suspect', counted(probe, 'tasks_suspect', `state = 'queued' and losses >= 2`)],
-    ['scheduled', counted(probe, 'tasks_scheduled', `state = 'scheduled'`)],
-    ['running', counted(probe, 'tasks_running', `state = 'running'`)],
-    ['failed', counted(probe, 'tasks_state_id', `state = 'failed'`)],
-  ].map(([state, sql]) => `${sql} as ${state}`);
-  const [row] = await probe.read<Record<string, number | string>>(`select ${counts.join(', ')}`);
-  const of = (state: string) => Number(row?.[state] ?? 0);
-  return [
-    { labels: { state: 'queued' }, value: of('queued') + of('suspect') },
-    ...['scheduled', 'running', 'failed'].map((state) => ({ labels: { state }, value: of(state) })),
-  ];
+  const [row = {}] = await probe.read<Record<string, number | string>>(
+    `select ${queued(probe, '')} as queued, ${counted(probe, 'tasks_scheduled', `state = 'scheduled'`)} as scheduled,
+       ${counted(probe, 'tasks_running', `state = 'running'`)} as running,
+       ${counted(probe, 'tasks_state_id', `state = 'failed'`)} as failed`,
+  );
+  return Object.entries(row).map(([state, n]) => ({ labels: { state }, value: Number(n) }));
 }
 
 async function countByKind(probe: Probe, kinds: readonly string[]) {
   const { dialect } = probe;
-  const [queued, suspect] = [
-    counted(probe, 'tasks_queued', `state = 'queued' and losses < 2 and kind = asked.value`),
-    counted(probe, 'tasks_suspect', `state = 'queued' and losses >= 2 and kind = asked.value`),
-  ];
-  const waiting = await probe.read<{ kind: string; n: number | string }>(
-    `select value as kind, ${queued} + ${suspect} as n from (${listed(dialect, 'text')}) as asked`,
+  type Count = { kind: string; n: number | string };
+  const waiting = await probe.read<Count>(
+    `select value as kind, ${queued(probe, 'and kind = asked.value')} as n from (${listed(dialect, 'text')}) as asked`,
     [JSON.stringify(kinds)],
   );
-  const running = await probe.read<{ kind: string; n: number | string }>(
+  const running = await probe.read<Count>(
     `select kind, count(*) as n from tasks ${along(dialect, 'tasks_running')} where state = 'running' group by kind`,
   );
-  const samples = (state: string, rows: readonly { kind: string; n: number | string }[]) =>
+  const samples = (state: string, rows: readonly Count[]) =>
     rows.map(({ kind, n }) => ({ labels: { kind, state }, value: Number(n) }));
   return [...samples('queued', waiting), ...samples('running', running)];
+}
+
+/** Suspects have an index of their own. */
+function queued(probe: Probe, and: string): string {
+  return `${counted(probe, 'tasks_queued', `state = 'queued' and losses < 2 ${and}`)}
+    + ${counted(probe, 'tasks_suspect', `state = 'queued' and losses >= 2 ${and}`)}`;
 }
 
 function counted({ dialect }: Probe, index: string, where: string): string {

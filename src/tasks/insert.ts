@@ -1,67 +1,67 @@
-import type { EntityManager } from '@mikro-orm/sql';
 import { given } from '../db/given.ts';
-import { dialectOf, execute } from '../db/statement.ts';
+import { dialectOf } from '../db/statement.ts';
 import { atMs, now } from '../db/time.ts';
 import type { Tx } from '../db/tx.ts';
-import { LISTED_COLUMNS, TASK_COLUMNS, type TaskRow, type TaskView, taskView } from './view.ts';
+import { LISTED_COLUMNS, type Row, shown, TASK_COLUMNS, type TaskView } from './view.ts';
 
 export interface NewTask {
   kind: string;
   input: unknown;
   maxAttempts: number;
+  /** Not before this time. */
   runAt?: Date;
+  /** -1000 to 1000, higher first. */
   priority?: number;
+  /** While a task of this kind with this key is not finished, it is given instead of a new one. */
   dedupeKey?: string;
+  /** Who asks for it. */
   actor?: string | null;
-  /** The span of whoever asks for it. */
+  /** The span that it continues: while traces are made, the one in which it is asked for. */
   traceparent?: string | undefined;
 }
 
 /** Inserts a task, or finds the unfinished one with its `dedupeKey`. All of one turn share a statement. */
-export function insertTask(tx: Tx, task: NewTask): Promise<TaskView> {
+export async function insertTask(tx: Tx, task: NewTask): Promise<TaskView> {
   tx.changed();
-  return tx.together('insert tasks', task, (tasks: readonly NewTask[]) => insertTasks(tx.em, tasks));
+  if (task.dedupeKey !== undefined) {
+    return tx.together('insert keyed tasks', task, (tasks) => insertKeyed(tx, tasks));
+  }
+  const view = await tx.together('insert tasks', task, (tasks) => insertRows(tx, tasks));
+  view.input = task.input;
+  return view;
 }
 
-async function insertTasks(em: EntityManager, tasks: readonly NewTask[]): Promise<TaskView[]> {
-  const views = new Array<TaskView>(tasks.length);
-  const keyed = new Map<string, number[]>();
-  const plain: number[] = [];
-  for (const [at, task] of tasks.entries()) {
-    if (task.dedupeKey === undefined) plain.push(at);
-    else keyed.set(keyOf(task), [...(keyed.get(keyOf(task)) ?? []), at]);
-  }
-  const pick = (places: readonly number[]) => places.flatMap((at) => tasks[at] ?? []);
-  for (const [nth, row] of (await insertRows(em, pick(plain))).entries()) {
-    const at = plain[nth];
-    if (at !== undefined) views[at] = { ...taskView(row), input: tasks[at]?.input };
-  }
+/** Inserts those whose keys are free, and finds the others. */
+async function insertKeyed(tx: Tx, tasks: readonly NewTask[]): Promise<TaskView[]> {
+  const views = new Map<string, TaskView>();
+  /** Of those with the same key, the first. */
+  const left = new Map<string, NewTask>();
+  for (const task of tasks) if (!left.has(keyOf(task))) left.set(keyOf(task), task);
   // One that ends between the two statements is neither inserted nor found, and then its key is free.
-  for (let round = 0; keyed.size > 0 && round < 5; round++) {
+  for (let round = 0; left.size > 0 && round < 5; round++) {
     // In order of their keys, so that two transactions never wait for each other's.
-    const firsts = [...keyed.keys()].sort().flatMap((key) => keyed.get(key)?.[0] ?? []);
-    const inserted = await insertRows(em, pick(firsts));
-    const found = inserted.length === keyed.size ? [] : await findUnfinished(em, pick(firsts));
-    for (const row of [...inserted, ...found]) {
-      const key = keyOf({ kind: row.kind, dedupeKey: row.dedupe_key });
-      const places = keyed.get(key) ?? [];
-      const { input } = pick(places)[0] ?? {};
-      for (const at of places) views[at] = { input, ...taskView(row) };
-      keyed.delete(key);
+    const firsts = [...left].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, task]) => task);
+    const inserted = await insertRows(tx, firsts);
+    const found = inserted.length === firsts.length ? [] : await findUnfinished(tx, firsts);
+    for (const view of [...inserted, ...found]) {
+      views.set(keyOf(view), { input: left.get(keyOf(view))?.input, ...view });
+      left.delete(keyOf(view));
     }
   }
-  if (keyed.size > 0) throw new Error('tasks with a dedupe key end as fast as they are asked for');
-  return views;
+  if (left.size > 0) throw new Error('tasks with a dedupe key end as fast as they are asked for');
+  return tasks.flatMap((task) => views.get(keyOf(task)) ?? []);
 }
 
-function keyOf({ kind, dedupeKey }: { kind: string; dedupeKey?: string | null }): string {
+function keyOf({ kind, dedupeKey }: { kind: string; dedupeKey?: string }): string {
   return `${kind} ${dedupeKey}`;
 }
 
-/** The inserted rows in the order given, without the input, which the caller has: ids rise in the order in which rows are inserted, and those are sorted. */
-async function insertRows(em: EntityManager, tasks: readonly NewTask[]): Promise<TaskRow[]> {
-  if (tasks.length === 0) return [];
-  const dialect = dialectOf(em);
+/**
+ * Those that were inserted, in the order given, without the input, which the caller has: ids rise in the order in which
+ * rows are inserted, and those are sorted.
+ */
+async function insertRows(tx: Tx, tasks: readonly NewTask[]): Promise<TaskView[]> {
+  const dialect = dialectOf(tx.em);
   const rows = tasks.map((task, n) => ({
     n,
     kind: task.kind,
@@ -85,8 +85,7 @@ async function insertRows(em: EntityManager, tasks: readonly NewTask[]): Promise
     traceparent: 'text',
   } as const;
   const runAt = atMs(dialect, 'given.run_at');
-  const inserted = await execute<TaskRow>(
-    em,
+  const inserted = await tx.execute<Row>(
     `insert into tasks (kind, state, priority, run_at, input, attempt, max_attempts, losses, dedupe_key, actor,
        traceparent, created_at)
      select kind, case when ${runAt} > ${now(dialect)} then 'scheduled' else 'queued' end, priority,
@@ -96,16 +95,16 @@ async function insertRows(em: EntityManager, tasks: readonly NewTask[]): Promise
      returning ${LISTED_COLUMNS}`,
     [JSON.stringify(rows)],
   );
-  return inserted.sort((a, b) => a.id - b.id);
+  return inserted.map(shown<TaskView>).sort((a, b) => a.id - b.id);
 }
 
-function findUnfinished(em: EntityManager, tasks: readonly NewTask[]): Promise<TaskRow[]> {
-  const dialect = dialectOf(em);
+async function findUnfinished(tx: Tx, tasks: readonly NewTask[]): Promise<TaskView[]> {
+  const dialect = dialectOf(tx.em);
   const rows = tasks.map(({ kind, dedupeKey }) => ({ kind, dedupe_key: dedupeKey }));
-  return execute<TaskRow>(
-    em,
+  const found = await tx.execute<Row>(
     `select ${TASK_COLUMNS} from tasks where finished_at is null and dedupe_key is not null
        and (kind, dedupe_key) in (select kind, dedupe_key from ${given(dialect, { kind: 'text', dedupe_key: 'text' })})`,
     [JSON.stringify(rows)],
   );
+  return found.map(shown<TaskView>);
 }

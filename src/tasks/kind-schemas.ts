@@ -1,14 +1,12 @@
 import type { TSchema, TUnsafe } from 'typebox';
 import type { TaskKind } from './kinds.ts';
+import type { EnqueueOptions } from './queue.ts';
 
 /** The body of `POST /tasks`, whatever its kind. */
-export interface NewTaskBody {
+interface NewTaskBody extends Pick<EnqueueOptions, 'priority' | 'maxAttempts' | 'dedupeKey'> {
   kind: string;
   input?: unknown;
   runAt?: string;
-  priority?: number;
-  maxAttempts?: number;
-  dedupeKey?: string;
 }
 
 /** Tasks within tasks may be many, and all of them wrong: the first is told. */
@@ -53,20 +51,18 @@ const options = {
  * `oneOf`, for the words of a refusal and the mapping in the API document.
  */
 export function kindSchemas(kinds: readonly TaskKind[]): (TSchema & { $id: string })[] {
-  return kinds.length === 0
-    ? []
-    : [
-        ...kinds.map((kind) => ({
-          description: `What \`${kind.kind}\` takes.`,
-          examples: [exampleInput(kind)],
-          ...kind.input,
-          $id: `${pascal(kind)}Input`,
-        })),
-        ...kinds.map((kind) => taskSchema(kind, 'New', options)),
-        ...kinds.map((kind) => taskSchema(kind, 'Child', {})),
-        union(kinds, 'New', 'A task to be enqueued.'),
-        union(kinds, 'Child', 'A task that another one runs.'),
-      ];
+  return [
+    ...kinds.map((kind) => ({
+      description: `What \`${kind.kind}\` takes.`,
+      examples: [exampleInput(kind)],
+      ...kind.input,
+      $id: `${pascal(kind)}Input`,
+    })),
+    ...kinds.map((kind) => taskSchema(kind, 'New', options)),
+    ...kinds.map((kind) => taskSchema(kind, 'Child', {})),
+    union(kinds, 'New', 'A task to be enqueued.'),
+    union(kinds, 'Child', 'A task that another one runs.'),
+  ];
 }
 
 function taskSchema(kind: TaskKind, prefix: string, more: object) {

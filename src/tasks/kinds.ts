@@ -4,7 +4,7 @@ import type { Tx } from '../db/tx.ts';
 import { Refusal } from '../errors.ts';
 import type { Scope } from '../http/access.ts';
 import type { TaskQueue } from './queue.ts';
-import type { TaskProgress } from './task.entity.ts';
+import type { TaskProgress } from './tasks.schemas.ts';
 
 /** What a function is given for one attempt. */
 export interface TaskContext<Input = unknown> {
@@ -44,7 +44,7 @@ export interface TaskKind<Input = unknown> {
   run(context: TaskContext<Input>): Promise<unknown>;
   readonly maxAttempts: number;
   /** For one attempt; undefined: no limit. */
-  readonly timeoutMs: number | undefined;
+  readonly timeoutMs?: number;
   /** At most so many at once in one process. */
   readonly concurrency: number;
   /**
@@ -53,37 +53,22 @@ export interface TaskKind<Input = unknown> {
    */
   readonly waits: boolean;
   /** What it takes, besides `tasks:write`, to enqueue it over HTTP. */
-  readonly scope: Scope | undefined;
+  readonly scope?: Scope;
   /** The tasks that an input has in it. */
   parts(input: Input): readonly { kind: string }[];
 }
 
-interface Definition<Schema extends TSchema> {
-  kind: string;
-  description: string;
-  input: Schema;
-  run(context: TaskContext<Static<Schema>>): Promise<unknown>;
-  maxAttempts?: number;
-  timeoutMs?: number;
-  concurrency?: number;
-  waits?: boolean;
-  scope?: Scope;
-  parts?(input: Static<Schema>): readonly { kind: string }[];
-}
+const DEFAULTS = { maxAttempts: 5, concurrency: Infinity, waits: false, parts: () => [] };
+type HasDefault = keyof typeof DEFAULTS;
+
+type Definition<Schema extends TSchema, Kind = TaskKind<Static<Schema>>> = Omit<Kind, HasDefault> &
+  Partial<Pick<Kind, HasDefault & keyof Kind>> & { readonly input: Schema };
 
 /** `input` is a JSON Schema as it is written; the type that `run` is given is read from it. */
 export function defineTask<const Schema extends TSchema>(
   definition: Definition<Schema>,
 ): TaskKind<Static<Schema>> {
-  return {
-    maxAttempts: 5,
-    timeoutMs: undefined,
-    concurrency: Infinity,
-    waits: false,
-    scope: undefined,
-    parts: () => [],
-    ...definition,
-  };
+  return { ...DEFAULTS, ...definition };
 }
 
 /** A function throws it to fail for good: another attempt would not help. */

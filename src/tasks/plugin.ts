@@ -1,8 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import plugin from 'fastify-plugin';
-import { Invalid } from '../errors.ts';
 import { valueChecker } from '../http/validation.ts';
-import { AttemptCounts, measureTasks } from './gauges.ts';
+import { measureTasks } from './gauges.ts';
 import { kindSchemas } from './kind-schemas.ts';
 import type { TaskKind } from './kinds.ts';
 import { TaskQueue } from './queue.ts';
@@ -21,42 +20,28 @@ interface Options {
   kinds: readonly TaskKind[];
   formats: Record<string, (value: string) => boolean>;
   /** The schedules that are built in. */
-  schedules: readonly (NewSchedule & { name: string })[];
+  schedules: readonly NewSchedule[];
   concurrency: number;
   /** How long a shutdown waits for what runs. */
   graceMs: number;
+  /** For tests: told of each step of a task. */
   reached?: ((step: string) => void) | undefined;
 }
 
 /** The background runs from the moment the service is ready until it closes. */
 export default plugin(
-  async (app: FastifyInstance, { kinds, schedules, formats, ...options }: Options) => {
-    const { bell, reader, log, tracing } = app;
-    const write = app.write;
+  async (app: FastifyInstance, { kinds, schedules, formats, reached = () => {}, ...options }: Options) => {
+    const { bell, reader, log, tracing, write } = app;
     const watch = new Watch(reader, bell);
     // A kind's own input is looked at as it stands; what it refers to is the union of all kinds.
-    const check = valueChecker(formats, kindSchemas(kinds));
-    const compile = (kind: TaskKind) => {
-      const faultsOf = check(kind.input, ['input']);
-      return (input: unknown) => {
-        const faults = faultsOf(input);
-        return faults.length === 0
-          ? undefined
-          : new Invalid('invalid-body', 'The body breaks the rules listed in errors.', faults);
-      };
-    };
-    const queue = new TaskQueue(kinds, compile, { reader, watch, tracing });
-    const attempts = new AttemptCounts();
-    const ended = (kind: string, state: string) => attempts.count(kind, state);
-    const runner = new TaskRunner({ ...options, queue, write, bell, log, ended });
+    const checker = valueChecker(formats, kindSchemas(kinds));
+    const queue = new TaskQueue(kinds, checker, { reader, watch, tracing });
+    const names = kinds.map(({ kind }) => kind);
+    const ended = measureTasks(app, names);
+    const runner = new TaskRunner({ ...options, queue, write, bell, log, ended, reached });
     const scheduler = new Scheduler({ queue, write, bell, log, builtIn: schedules });
 
     app.decorate('tasks', queue);
-    measureTasks(
-      app,
-      attempts,
-      queue.kinds.map(({ kind }) => kind),
-    );
     app.health.check('runner', async () =>
       performance.now() - runner.lookedAt < LONGEST_BLIND_MS
         ? undefined

@@ -11,75 +11,76 @@ import {
   type TaskKind,
 } from './kinds.ts';
 import type { TaskQueue } from './queue.ts';
-import { type Fence, type Outcome, saveCheckpoints, stillOwn } from './settle.ts';
-import type { TaskProgress } from './task.entity.ts';
+import type { RunnerOptions } from './runner-options.ts';
+import { type Fence, type FencedProgress, type Outcome, saveCheckpoints, stillOwn } from './settle.ts';
+import type { TaskProgress } from './tasks.schemas.ts';
 
 /** What a run needs of the runner. */
-export interface Surroundings {
-  write<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
-  queue: TaskQueue;
-  log: FastifyBaseLogger;
-  /** Called at each boundary between two steps, where a test may end the process. Nothing in production. */
-  reached(step: string): void;
+export interface Surroundings extends Pick<RunnerOptions, 'write' | 'queue' | 'log' | 'reached'> {
   /** The function has said how far it is. */
   progressed(): void;
   /** The outcome of a run is known. */
   decided(run: Run): void;
 }
 
-/** One attempt at a task, from its claim to the end of its function. */
-export class Run {
+const MESSAGES = {
+  shutdown: 'The service stops.',
+  cancelled: 'Somebody asked for it to be cancelled.',
+  timeout: 'It took too long.',
+  lost: 'Another runner has this task.',
+};
+
+/** One attempt at a task, from its claim to the end of its function, which is given it as its context. */
+export class Run implements TaskContext {
   readonly claimed: Claimed;
   readonly kind: TaskKind;
   readonly fence: Fence;
   readonly claimedAt = performance.now();
-  /** What was saved last. */
+  readonly id: number;
+  readonly attempt: number;
+  readonly actor: string | null;
+  readonly tasks: TaskQueue;
+  input: unknown;
   checkpoint: unknown;
   /** Of the function itself, which may go on after the attempt is over, and keeps its slot as long. */
   state: 'waiting' | 'running' | 'ended' = 'waiting';
   /** What the function has said last, if it has not been written yet. */
-  unsaved: TaskProgress | undefined;
+  unsaved: FencedProgress | undefined;
   /** How the attempt ends, once that is known. Nothing is written for it any more but that. */
   outcome: Outcome | 'lost' | undefined;
   readonly #around: Surroundings;
   // Made when they are asked for: few functions need both, and the garbage collector copies them while all wait.
-  #madeController: AbortController | undefined;
-  #madeLog: FastifyBaseLogger | undefined;
+  #controller: AbortController | undefined;
+  #log: FastifyBaseLogger | undefined;
   #progress: TaskProgress | undefined;
 
   constructor(claimed: Claimed, kind: TaskKind, runner: string, around: Surroundings) {
     this.claimed = claimed;
     this.kind = kind;
     this.fence = { id: claimed.id, attempt: claimed.attempt, runner };
+    this.id = claimed.id;
+    this.attempt = claimed.attempt;
+    this.actor = claimed.actor;
+    this.tasks = around.queue;
     this.#around = around;
   }
 
   get signal(): AbortSignal {
+    this.#controller ??= new AbortController();
     return this.#controller.signal;
   }
 
-  get #controller(): AbortController {
-    this.#madeController ??= new AbortController();
-    return this.#madeController;
-  }
-
   get log(): FastifyBaseLogger {
-    const { id, kind, attempt } = this.claimed;
-    this.#madeLog ??= this.#around.log.child({ task: id, kind, attempt });
-    return this.#madeLog;
+    this.#log ??= this.#around.log.child({ task: this.id, kind: this.kind.kind, attempt: this.attempt });
+    return this.#log;
   }
 
   /** Runs the function. `ended` is called when it has really ended, which may be long after the outcome is known. */
   start(ended: () => void): void {
     this.state = 'running';
     const { timeoutMs } = this.kind;
-    const timer =
-      timeoutMs === undefined
-        ? undefined
-        : setTimeout(
-            () => this.abort(new Aborted('timeout', `It took longer than ${timeoutMs} ms.`)),
-            timeoutMs,
-          );
+    const tooLong = () => this.abort('timeout', `It took longer than ${timeoutMs} ms.`);
+    const timer = timeoutMs === undefined ? undefined : setTimeout(tooLong, timeoutMs);
     this.#runFunction().then((outcome) => {
       this.#decide(outcome);
       clearTimeout(timer);
@@ -89,13 +90,14 @@ export class Run {
   }
 
   /** Tells the function to end. Unless that is for a shutdown, the attempt is over here and now. */
-  abort(reason: Aborted): void {
-    if (this.signal.aborted && reason.why !== 'lost') return;
-    this.#controller.abort(reason);
-    if (reason.why === 'lost') this.#decide('lost');
-    if (reason.why === 'cancelled') this.#decide(this.#outcome({ state: 'cancelled' }));
-    if (reason.why === 'timeout') this.#decide(this.#failure(reason));
-    if (reason.why === 'shutdown' && this.state === 'waiting') this.handBack();
+  abort(why: Aborted['why'], message: string = MESSAGES[why]): void {
+    if (this.signal.aborted && why !== 'lost') return;
+    const reason = new Aborted(why, message);
+    this.#controller?.abort(reason); // it has one since its signal was asked for
+    if (why === 'lost') this.#decide('lost');
+    if (why === 'cancelled') this.#decide(this.#outcome({ state: 'cancelled' }));
+    if (why === 'timeout') this.#decide(this.#failure(reason));
+    if (why === 'shutdown' && this.state === 'waiting') this.handBack();
   }
 
   /** Gives the task back as it was before the claim. */
@@ -123,11 +125,11 @@ export class Run {
     try {
       if (claimed.checkpoint !== null) this.checkpoint = JSON.parse(claimed.checkpoint);
       this.#around.reached('started');
-      const context = new Context(this, this.#around.queue);
-      const { tracing } = this.#around.queue;
+      this.input = JSON.parse(claimed.input);
+      const { tracing } = this.tasks;
       const result = await (tracing === undefined
-        ? kind.run(context)
-        : tracing.task(claimed, () => kind.run(context)));
+        ? kind.run(this)
+        : tracing.task(claimed, () => kind.run(this)));
       this.#around.reached('finished');
       return this.#outcome({ state: 'succeeded', result: resultJson(result, kind.waits) });
     } catch (error) {
@@ -168,79 +170,42 @@ export class Run {
     return { ...this.fence, ...rest, progress: this.#progress };
   }
 
-  async save(work: (tx: Tx) => Promise<unknown>): Promise<void> {
+  readonly save = async (work: (tx: Tx) => Promise<unknown>): Promise<void> => {
     const { reached } = this.#around;
     this.checkpoint = await this.write(async (tx) => {
       const next = await work(tx);
       await tx.together('save checkpoints', { ...this.fence, checkpoint: next }, async (rows) => {
-        await saveCheckpoints(tx.em, rows);
+        await saveCheckpoints(tx, rows);
         return rows.map(() => undefined);
       });
       reached('saving');
       return next;
     });
     reached('saved');
-  }
+  };
 
-  progress(done: number, total?: number, more?: Omit<TaskProgress, 'done' | 'total'>): void {
+  readonly progress: TaskContext['progress'] = (done, total, more) => {
     if (this.outcome !== undefined || !Number.isFinite(done)) return;
     this.#progress = { done, ...(Number.isFinite(total) && { total: Number(total) }), ...more };
-    this.unsaved = this.#progress;
+    this.unsaved = { ...this.fence, progress: this.#progress };
     this.#around.progressed();
-  }
+  };
 
   /** The fence is looked at first, and holds to the commit: then nothing can come between. */
-  async write<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+  readonly write = async <T>(work: (tx: Tx) => Promise<T>): Promise<T> => {
     if (this.outcome !== undefined) throw new LeaseLost();
     try {
       return await this.#around.write(async (tx) => {
         await tx.together('fence', this.fence, async (fences: readonly Fence[]) => {
-          const own = await stillOwn(tx.em, fences);
+          const own = await stillOwn(tx, fences);
           return fences.map(({ id }) => (own.has(id) ? undefined : new LeaseLost()));
         });
         tx.changed(); // whatever the work writes is undone with it when it throws
         return work(tx);
       });
     } catch (error) {
-      if (error instanceof LeaseLost) this.abort(new Aborted('lost', error.message));
+      if (error instanceof LeaseLost) this.abort('lost');
       throw error;
     }
-  }
-}
-
-/** What the function sees of its run. No literal: one with getters is a table of 830 bytes, and a thousand run at once. */
-class Context implements TaskContext {
-  readonly id: number;
-  readonly input: unknown;
-  readonly actor: string | null;
-  readonly attempt: number;
-  readonly tasks: TaskQueue;
-  readonly write: TaskContext['write'];
-  readonly save: TaskContext['save'];
-  readonly progress: TaskContext['progress'];
-  readonly #run: Run;
-
-  constructor(run: Run, tasks: TaskQueue) {
-    this.id = run.claimed.id;
-    this.input = JSON.parse(run.claimed.input);
-    this.actor = run.claimed.actor;
-    this.attempt = run.claimed.attempt;
-    this.tasks = tasks;
-    this.write = (work) => run.write(work);
-    this.save = (work) => run.save(work);
-    this.progress = (done, total, more) => run.progress(done, total, more);
-    this.#run = run;
-  }
-
-  get checkpoint(): unknown {
-    return this.#run.checkpoint;
-  }
-
-  get signal(): AbortSignal {
-    return this.#run.signal;
-  }
-
-  get log(): FastifyBaseLogger {
-    return this.#run.log;
-  }
+  };
 }

@@ -1,6 +1,4 @@
-import type { FastifyBaseLogger } from 'fastify';
-import type { Bell } from '../db/bell.ts';
-import type { Tx } from '../db/tx.ts';
+import type { FastifyInstance } from 'fastify';
 import type { TaskQueue } from './queue.ts';
 
 /** How long a claim lasts, by the database's clock, and how often it is renewed. */
@@ -13,18 +11,16 @@ export const LONGEST_PAUSE_MS = 1000;
 /** How long the end may wait for the database to take back what is left. */
 export const LAST_MS = 2000;
 
-export interface RunnerOptions {
+export interface RunnerOptions extends Pick<FastifyInstance, 'write' | 'bell' | 'log'> {
   queue: TaskQueue;
-  write<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
-  bell: Bell;
-  log: FastifyBaseLogger;
   /** Tasks at once. */
   concurrency: number;
   /** How long `stop()` lets running functions go on. */
   graceMs: number;
   /** Told of each attempt that has ended, and of the state that follows. */
-  ended?(kind: string, state: string): void;
-  reached?: ((step: string) => void) | undefined;
+  ended(kind: string, state: string): void;
+  /** Called at each boundary between two steps, where a test may end the process. Nothing in production. */
+  reached(step: string): void;
 }
 
 /**

@@ -1,12 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Claimed } from './claim.ts';
-import { Aborted, type TaskKind } from './kinds.ts';
 import { Run, type Surroundings } from './run.ts';
 import {
   BEGUN_AT_ONCE,
   LAST_MS,
-  LEASE_MS,
   LONGEST_PAUSE_MS,
   LOOK_MS,
   MOST_AT_ONCE,
@@ -14,10 +12,9 @@ import {
   RENEW_MS,
   type RunnerOptions,
 } from './runner-options.ts';
-import { cancelRequested, Runs } from './runs.ts';
-import type { Outcome } from './settle.ts';
+import { Runs } from './runs.ts';
+import type { FencedProgress, Outcome } from './settle.ts';
 import { Slots } from './slots.ts';
-import type { TaskProgress } from './task.entity.ts';
 import { CANCEL, CHANGED, QUEUED, SCHEDULED } from './topics.ts';
 import { type Due, isUnwritable, type Self, settleApart, writeTurn } from './turn.ts';
 import { look, type Renewed } from './upkeep.ts';
@@ -31,7 +28,6 @@ export class TaskRunner {
   /** With the attempt this names one run for ever: see `settle`. */
   readonly #self: Self;
   readonly #options: RunnerOptions;
-  readonly #kinds: Map<string, TaskKind>;
   readonly #slots: Slots;
   readonly #runs: Runs;
   readonly #around: Surroundings;
@@ -61,23 +57,17 @@ export class TaskRunner {
 
   constructor(options: RunnerOptions) {
     this.#options = options;
-    this.#kinds = new Map(options.queue.kinds.map((kind) => [kind.kind, kind]));
     this.#runs = new Runs(options.concurrency, (run) => {
       this.#slots.ended();
       if (run.claimed.losses >= 2) this.#lookAt = 0;
-      this.#mayClaim = true;
-      this.#wake.resolve();
+      this.#claimSoon();
     });
     this.#slots = new Slots(options.queue.kinds, options.concurrency);
-    const waiting = options.queue.kinds.filter((kind) => kind.waits).map(({ kind }) => kind);
-    this.#self = { id: randomUUID(), leaseMs: LEASE_MS, waiting };
+    this.#self = { id: randomUUID(), waiting: this.#slots.waiting };
     // On SQLite there is no other process: whatever runs at the start is without one.
     this.#orphans = options.queue.reader.dialect === 'sqlite';
     this.#around = {
-      write: options.write,
-      queue: options.queue,
-      log: options.log,
-      reached: options.reached ?? (() => {}),
+      ...options,
       progressed: () => this.#progressed(),
       decided: (run) => {
         this.#runs.decided(run);
@@ -85,11 +75,8 @@ export class TaskRunner {
       },
     };
     this.#listening = [
-      options.bell.on(QUEUED, () => {
-        this.#mayClaim = true;
-        this.#wake.resolve();
-      }),
-      ...[SCHEDULED, CANCEL].map((topic) => options.bell.on(topic, () => this.#lookNow())),
+      options.bell.on(QUEUED, () => this.#claimSoon()),
+      ...[SCHEDULED, CANCEL].map((topic) => options.bell.on(topic, () => this.#lookSoon())),
     ];
   }
 
@@ -106,18 +93,23 @@ export class TaskRunner {
   async #stop(): Promise<void> {
     this.#stopping = true;
     for (const off of this.#listening) off();
-    for (const run of this.#runs.all()) run.abort(new Aborted('shutdown', 'The service stops.'));
+    for (const run of this.#runs.open) run.abort('shutdown');
     this.#wake.resolve();
     const timer = setTimeout(() => {
       this.#graceOver = true;
-      for (const run of this.#runs.all()) run.handBack();
+      for (const run of this.#runs.open) run.handBack();
       this.#wake.resolve();
     }, this.#options.graceMs);
     await this.#loop;
     clearTimeout(timer);
   }
 
-  #lookNow(): void {
+  #claimSoon(): void {
+    this.#mayClaim = true;
+    this.#wake.resolve();
+  }
+
+  #lookSoon(): void {
     this.#lookAt = 0;
     this.#wake.resolve();
   }
@@ -131,7 +123,7 @@ export class TaskRunner {
   async #run(): Promise<void> {
     let failures = 0;
     let lastEnd = Infinity;
-    while (!this.#stopping || this.#runs.size > 0) {
+    while (!this.#stopping || this.#runs.open.size > 0) {
       if (this.#graceOver) lastEnd = Math.min(lastEnd, performance.now() + LAST_MS);
       if (performance.now() > lastEnd) break; // their leases will end
       this.#wake = Promise.withResolvers();
@@ -152,9 +144,9 @@ export class TaskRunner {
   }
 
   async #pause(): Promise<void> {
-    const unsettled = this.#strays.length > 0 || this.#runs.over().size > 0;
+    const unsettled = this.#strays.length > 0 || this.#runs.over.size > 0;
     const upkeep = this.#stopping ? Infinity : Math.min(this.#promoteAt, this.#rescueAt);
-    const renewAt = this.#runs.size > 0 || this.#mayHaveStrays ? this.#renewAt : Infinity;
+    const renewAt = this.#runs.open.size > 0 || this.#mayHaveStrays ? this.#renewAt : Infinity;
     const next = unsettled ? 0 : Math.min(this.#lookAt, renewAt, this.#progressAt, upkeep);
     const ms = next - performance.now();
     if (ms <= 0) return void (await new Promise((resolve) => setImmediate(resolve)));
@@ -170,102 +162,89 @@ export class TaskRunner {
     if (due === undefined) return;
     // A ring during the transaction says it again.
     if (due.room !== undefined) this.#mayClaim = false;
-    const { write, bell } = this.#options;
-    const written = await write((tx) => writeTurn(tx, this.#self, due, this.#around.reached)).catch(
-      async (error) => {
-        if (isUnwritable(error))
-          await settleApart(write, due.over, (run, by) => this.#afterSettle([run], by));
-        this.#mayClaim = true;
-        this.#mayHaveStrays = true;
-        this.#renewAt = 0;
-        throw error;
-      },
-    );
+    const { write, reached } = this.#options;
+    const written = await write((tx) => writeTurn(tx, this.#self, due, reached)).catch(async (error) => {
+      if (isUnwritable(error)) await settleApart(write, due.over, (run, by) => this.#afterSettle([run], by));
+      this.#mayClaim = true;
+      this.#mayHaveStrays = true;
+      this.#renewAt = 0;
+      throw error;
+    });
     this.#strays = [];
     if (due.rescue !== undefined) {
       this.#orphans = false;
       this.#rescueAt = Infinity;
     }
     if (due.promote) this.#promoteAt = Infinity;
-    if (due.progress.length > 0) this.#afterProgress(due.progress);
+    if (due.progress.length > 0) this.#afterProgress(new Set(due.progress));
     this.#afterSettle(due.over, written.settled);
     if (written.renewed !== undefined) this.#afterRenew(written.renewed);
-    if (written.rescued + written.cancelled > 0) bell.ring(CHANGED);
-    if (written.cancelled > 0) bell.ring(CANCEL);
-    // Others may hold suspects now, or later times.
-    if (written.rescued + written.promoted + written.cancelled > 0) this.#lookAt = 0;
+    if (written.hasMoved) this.#lookAt = 0; // others may hold suspects now, or later times
     if (due.room !== undefined) this.#slots.claimed(due.room, written.claimed.length);
     await this.#begin(written.claimed);
     // More may be there than there was room for.
-    if (due.room !== undefined && written.claimed.length >= Math.max(due.room.free, 1)) {
-      this.#mayClaim = true;
-      this.#wake.resolve();
-    }
+    if (due.room !== undefined && written.claimed.length >= Math.max(due.room.free, 1)) this.#claimSoon();
   }
 
   #due(): Due | undefined {
     const now = performance.now();
-    for (const run of this.#runs.over()) if (run.outcome === 'lost') this.#runs.close(run);
     const saves = now >= this.#progressAt;
     const working = !this.#stopping;
     const room =
-      working && this.#mayClaim ? this.#slots.room(this.#runs.active(), this.#suspectsWait) : undefined;
-    if (room !== undefined) room.free = Math.min(room.free, MOST_AT_ONCE);
+      working && this.#mayClaim ? this.#slots.room(this.#runs.active, this.#suspectsWait) : undefined;
     const rescues = this.#orphans ? 'all' : 'expired';
     const due: Due = {
-      over: [...this.#runs.over()].slice(0, MOST_AT_ONCE),
+      over: [...this.#runs.over].slice(0, MOST_AT_ONCE),
       strays: this.#strays,
       progress: saves ? this.#runs.unsaved() : [],
-      renew: now >= this.#renewAt && (this.#runs.size > 0 || this.#mayHaveStrays),
+      renew: now >= this.#renewAt && (this.#runs.open.size > 0 || this.#mayHaveStrays),
       promote: working && now >= this.#promoteAt,
       rescue: working && (this.#orphans || now >= this.#rescueAt) ? rescues : undefined,
       room: room !== undefined && (room.free > 0 || room.waiting.length > 0) ? room : undefined,
     };
     if (saves && due.progress.length === 0) this.#progressAt = Infinity;
-    const { over, progress, strays, ...rest } = due;
-    const isIdle = over.length + progress.length + strays.length === 0 && !Object.values(rest).some(Boolean);
+    const isIdle = Object.values(due).every((one) => (Array.isArray(one) ? one.length === 0 : !one));
     return isIdle ? undefined : due;
   }
 
   async #look(): Promise<void> {
-    const sight = await look(this.#options.queue.reader, this.#self.id, [...this.#kinds.keys()]);
+    const { kinds, reader } = this.#options.queue;
+    const names = kinds.map(({ kind }) => kind);
+    const sight = await look(reader, this.#self.id, names);
     const now = performance.now();
     this.lookedAt = now;
     this.#lookAt = now + LOOK_MS;
     if (sight.queued || sight.suspects) this.#mayClaim = true;
-    this.#suspectsWait = sight.suspects;
+    this.#suspectsWait = sight.suspects === 1;
     if (sight.leaseInMs === null) this.#orphans = false; // nothing ran when the process before this one ended
     this.#promoteAt = now + (sight.scheduledInMs ?? Infinity);
     this.#rescueAt = Math.max(now + (sight.leaseInMs ?? Infinity), this.#rescueNotBefore);
     // Others may have room for what has waited here since the last look.
-    for (const run of this.#runs.waiting()) if (now - run.claimedAt > LOOK_MS / 2) run.handBack();
-    const cancelled = new Set(sight.cancel);
-    for (const run of this.#runs.all()) if (cancelled.has(run.claimed.id)) run.abort(cancelRequested());
+    for (const run of this.#runs.waiting) if (now - run.claimedAt > LOOK_MS / 2) run.handBack();
+    const cancelled = new Set<number>(JSON.parse(sight.cancel));
+    for (const run of this.#runs.open) if (cancelled.has(run.id)) run.abort('cancelled');
   }
 
-  #afterProgress(written: readonly { run: Run; progress: TaskProgress }[]): void {
+  #afterProgress(written: ReadonlySet<FencedProgress | undefined>): void {
     // What has been said meanwhile is written next.
-    for (const { run, progress } of written) if (run.unsaved === progress) run.unsaved = undefined;
+    for (const run of this.#runs.open) if (written.has(run.unsaved)) run.unsaved = undefined;
     this.#progressAt = this.#runs.unsaved().length > 0 ? performance.now() + PROGRESS_MS : Infinity;
     this.#options.bell.ringHere(CHANGED);
   }
 
   #afterSettle(over: readonly Run[], settled: ReadonlyMap<number, string>): void {
     for (const run of over) {
-      const state = settled.get(run.claimed.id);
+      const state = settled.get(run.id);
       if (state === undefined) {
-        this.#options.log.warn(
-          { task: run.claimed.id },
-          'a task was taken by another: its result is dropped',
-        );
-        run.abort(new Aborted('lost', 'Another runner has this task.'));
+        this.#options.log.warn({ task: run.id }, 'a task was taken by another: its result is dropped');
+        run.abort('lost');
       }
       if (state === 'scheduled') this.#lookAt = 0;
-      if (state !== undefined) this.#options.ended?.(run.claimed.kind, state);
+      if (state !== undefined) this.#options.ended(run.kind.kind, state);
       this.#runs.close(run);
     }
     if (over.length === 0) return;
-    this.#around.reached('settled');
+    this.#options.reached('settled');
     this.#options.bell.ring(CHANGED);
   }
 
@@ -279,18 +258,16 @@ export class TaskRunner {
 
   async #begin(claimed: readonly Claimed[]): Promise<void> {
     if (claimed.length === 0) return;
-    this.#around.reached('claimed');
-    if (this.#runs.size === 0) this.#renewAt = performance.now() + RENEW_MS;
+    this.#options.reached('claimed');
+    if (this.#runs.open.size === 0) this.#renewAt = performance.now() + RENEW_MS;
     for (const [nth, one] of claimed.entries()) {
       if (nth % BEGUN_AT_ONCE === 0 && claimed.length > BEGUN_AT_ONCE) {
         this.#runs.startWaiting();
         await new Promise((resolve) => setImmediate(resolve));
       }
-      const kind = this.#kinds.get(one.kind);
-      if (kind === undefined) continue;
-      const run = new Run(one, kind, this.#self.id, this.#around);
+      const run = new Run(one, this.#options.queue.find(one.kind), this.#self.id, this.#around);
       this.#runs.add(run);
-      if (this.#stopping) run.abort(new Aborted('shutdown', 'The service stops.'));
+      if (this.#stopping) run.abort('shutdown');
     }
     this.#runs.startWaiting();
     this.#options.bell.ringHere(CHANGED);

@@ -1,16 +1,19 @@
-import { Aborted } from './kinds.ts';
 import type { Run } from './run.ts';
-import type { TaskProgress } from './task.entity.ts';
+import type { FencedProgress } from './settle.ts';
 import type { Renewed } from './upkeep.ts';
 
 /** The attempts of one runner, and its slots: at most so many functions run at once, the others wait for one to end. */
 export class Runs {
   readonly #concurrency: number;
   readonly #ended: (run: Run) => void;
-  readonly #open = new Set<Run>();
-  readonly #active = new Set<Run>();
-  readonly #over = new Set<Run>();
-  #waiting: Run[] = [];
+  /** Those whose end is not written yet, */
+  readonly open = new Set<Run>();
+  /** and those of them whose outcome is known. */
+  readonly over = new Set<Run>();
+  /** Those whose function has not ended, though the attempt may be over, or is still to begin. */
+  readonly active = new Set<Run>();
+  /** Those that were claimed and have not begun. */
+  waiting: Run[] = [];
   #occupied = 0;
 
   /** `ended` is told when the function of a run has ended. */
@@ -19,72 +22,49 @@ export class Runs {
     this.#ended = ended;
   }
 
-  get size(): number {
-    return this.#open.size;
-  }
-
-  /** Those whose end is not written yet. */
-  all(): Iterable<Run> {
-    return this.#open;
-  }
-
-  /** Those of them whose outcome is known. */
-  over(): ReadonlySet<Run> {
-    return this.#over;
-  }
-
-  /** Those whose function has not ended, though the attempt may be over, or is still to begin. */
-  active(): Iterable<Run> {
-    return this.#active;
-  }
-
   /** How far those are that have said so since it was written. */
-  unsaved(): { run: Run; progress: TaskProgress }[] {
-    return [...this.#open].flatMap((run) => (run.unsaved ? { run, progress: run.unsaved } : []));
+  unsaved(): FencedProgress[] {
+    return [...this.open].flatMap(({ unsaved }) => unsaved ?? []);
   }
 
   /** A kind that only waits for others, and a suspect (see `slots.ts`), begin whatever else runs. */
   add(run: Run): void {
-    this.#open.add(run);
-    this.#active.add(run);
+    this.open.add(run);
+    this.active.add(run);
     if (run.kind.waits || run.claimed.losses >= 2) this.#start(run, 0);
-    else this.#waiting.push(run);
-  }
-
-  /** Those that were claimed and have not begun. */
-  waiting(): readonly Run[] {
-    return this.#waiting;
+    else this.waiting.push(run);
   }
 
   startWaiting(): void {
     let next = 0;
-    while (next < this.#waiting.length && this.#occupied < this.#concurrency) {
-      const run = this.#waiting[next++];
-      if (run?.outcome === undefined && run !== undefined) this.#start(run, 1);
+    while (next < this.waiting.length && this.#occupied < this.#concurrency) {
+      const run = this.waiting[next++];
+      if (run !== undefined && run.outcome === undefined) this.#start(run, 1);
     }
-    this.#waiting = this.#waiting.slice(next);
+    this.waiting = this.waiting.slice(next);
   }
 
   #start(run: Run, slots: number): void {
     this.#occupied += slots;
     run.start(() => {
       this.#occupied -= slots;
-      this.#active.delete(run);
+      this.active.delete(run);
       this.startWaiting();
       this.#ended(run);
     });
   }
 
-  /** The outcome is known. */
+  /** The outcome is known. For one that is lost nothing is written. */
   decided(run: Run): void {
-    this.#over.add(run);
-    if (run.state === 'waiting') this.#active.delete(run);
+    if (run.outcome === 'lost') this.close(run);
+    else this.over.add(run);
+    if (run.state === 'waiting') this.active.delete(run);
   }
 
   /** The attempt is over, and that is written. */
   close(run: Run): void {
-    this.#open.delete(run);
-    this.#over.delete(run);
+    this.open.delete(run);
+    this.over.delete(run);
   }
 
   /**
@@ -93,16 +73,12 @@ export class Runs {
    */
   compare(renewed: readonly Renewed[]): Renewed[] {
     const own = new Map(renewed.map((one) => [one.id, one]));
-    for (const run of this.#open) {
-      const one = own.get(run.claimed.id);
-      own.delete(run.claimed.id);
-      if (one?.attempt !== run.claimed.attempt) run.abort(new Aborted('lost', 'The lease is lost.'));
-      else if (one.cancel) run.abort(cancelRequested());
+    for (const run of this.open) {
+      const one = own.get(run.id);
+      own.delete(run.id);
+      if (one?.attempt !== run.attempt) run.abort('lost');
+      else if (one.cancel) run.abort('cancelled');
     }
     return [...own.values()];
   }
-}
-
-export function cancelRequested(): Aborted {
-  return new Aborted('cancelled', 'Somebody asked for it to be cancelled.');
 }

@@ -1,7 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { FastifyBaseLogger } from 'fastify';
-import type { Bell } from '../db/bell.ts';
-import type { Tx } from '../db/tx.ts';
+import type { FastifyInstance } from 'fastify';
 import type { TaskQueue } from './queue.ts';
 import { fireDue, keepBuiltIn, msUntilDue, type NewSchedule } from './schedules.ts';
 import { SCHEDULES } from './topics.ts';
@@ -9,12 +7,9 @@ import { SCHEDULES } from './topics.ts';
 /** A schedule that was made elsewhere while the bell was away is seen after so long. */
 const LONGEST_MS = 60_000;
 
-interface Options {
+interface Options extends Pick<FastifyInstance, 'write' | 'bell' | 'log'> {
   queue: TaskQueue;
-  write<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
-  bell: Bell;
-  log: FastifyBaseLogger;
-  builtIn: readonly (NewSchedule & { name: string })[];
+  builtIn: readonly NewSchedule[];
 }
 
 /** Enqueues tasks by the clock. Every replica has one; which of them fires is the database's to say. */
@@ -22,7 +17,6 @@ export class Scheduler {
   readonly #options: Options;
   readonly #end = new AbortController();
   #wake = new AbortController();
-  #off: (() => void) | undefined;
   #loop: Promise<void> | undefined;
 
   constructor(options: Options) {
@@ -32,7 +26,6 @@ export class Scheduler {
   /** Resolves when the built-in schedules are there, or the database could not be asked. */
   async start(): Promise<void> {
     if (this.#end.signal.aborted || this.#loop !== undefined) return;
-    this.#off = this.#options.bell.on(SCHEDULES, () => this.#wake.abort());
     const kept = Promise.withResolvers<void>();
     this.#loop = this.#run(kept.resolve);
     await kept.promise;
@@ -40,31 +33,23 @@ export class Scheduler {
 
   async stop(): Promise<void> {
     this.#end.abort();
-    this.#off?.();
     await this.#loop;
   }
 
   async #run(begun: () => void): Promise<void> {
     let kept = false;
     const { signal } = this.#end;
-    const { queue, write, log, builtIn } = this.#options;
+    const { queue, write, bell, log, builtIn } = this.#options;
+    const off = bell.on(SCHEDULES, () => this.#wake.abort());
     while (!signal.aborted) {
       this.#wake = new AbortController();
       let ms = 1000;
       try {
         if (!kept) await write((tx) => keepBuiltIn(tx, builtIn));
         kept = true;
-        const due = (await msUntilDue(queue.reader)) ?? LONGEST_MS;
-        if (due <= 0) {
-          await write((tx) =>
-            fireDue(tx, queue, ({ id, kind }, why) =>
-              log.warn({ schedule: id, kind, err: why }, 'a schedule cannot fire, and is passed over'),
-            ),
-          );
-          ms = 10; // those of the same moment, and the time of the next
-        } else {
-          ms = Math.min(due, LONGEST_MS);
-        }
+        const due = await msUntilDue(queue.reader);
+        if (due <= 0) await write((tx) => fireDue(tx, queue, log));
+        ms = due > 0 ? Math.min(due, LONGEST_MS) : 10; // those of the same moment, and the time of the next
       } catch (error) {
         log.warn({ err: error }, 'schedules wait for the database');
       }
@@ -72,5 +57,6 @@ export class Scheduler {
       const until = AbortSignal.any([signal, this.#wake.signal]);
       await sleep(ms, undefined, { signal: until }).catch(() => {});
     }
+    off();
   }
 }

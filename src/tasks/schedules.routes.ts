@@ -1,10 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import type { TSchema } from 'typebox';
 import { needs, requireScope } from '../http/access.ts';
 import { createOnce, IdempotencyHeaders, idempotencyHeader, refusedCreate } from '../http/idempotency.ts';
 import { TAGS } from '../http/openapi.ts';
 import { invalidBody, invalidParameter, problems } from '../http/problems.ts';
-import { locationHeader, ref } from '../http/schemas.ts';
+import { idParams, idSchema, locationHeader, ref, textSchema, timeSchema } from '../http/schemas.ts';
 import {
   builtInSchedule,
   createSchedule,
@@ -12,43 +11,15 @@ import {
   listSchedules,
   scheduleNotFound,
 } from './schedules.ts';
-import { SCHEDULES } from './topics.ts';
 
-const ScheduleId = {
-  type: 'integer',
-  minimum: 1,
-  maximum: Number.MAX_SAFE_INTEGER,
-  description: 'the number of a schedule',
-  examples: [2],
-} as const;
-const Kind = {
-  type: 'string',
-  minLength: 1,
-  maxLength: 100,
-  description: 'the kind of the tasks that it enqueues',
-  examples: ['sleep'],
-} as const;
-const CronExpression = {
-  type: 'string',
-  minLength: 1,
-  maxLength: 100,
-  description: 'minute, hour, day of the month, month, day of the week',
-  examples: ['30 6 * * 1-5'],
-} as const;
-const TimeZone = {
-  type: 'string',
-  minLength: 1,
-  maxLength: 100,
-  description: 'the time zone that `cron` is read in, by its IANA name',
-  examples: ['Europe/Oslo'],
-} as const;
-/** A `Date` until it is written: to `Static` it is unknown. */
-const time = (description: string): TSchema => ({
-  type: 'string',
-  format: 'date-time',
-  description: `${description}: RFC 3339, UTC`,
-  examples: ['2026-01-15T05:30:00.000Z'],
-});
+const ScheduleId = idSchema('the number of a schedule', 2);
+const time = (description: string) => timeSchema(`${description}: RFC 3339, UTC`, '2026-01-15T05:30:00.000Z');
+const short = (description: string, example: string) =>
+  ({ type: 'string', minLength: 1, maxLength: 100, description, examples: [example] }) as const;
+
+const Kind = short('the kind of the tasks that it enqueues', 'sleep');
+const CronExpression = short('minute, hour, day of the month, month, day of the week', '30 6 * * 1-5');
+const TimeZone = short('the time zone that `cron` is read in, by its IANA name', 'Europe/Oslo');
 
 const example = { kind: 'sleep', input: { ms: 5000 }, cron: '30 6 * * 1-5', timeZone: 'Europe/Oslo' };
 
@@ -57,7 +28,7 @@ const Schedule = {
   required: ['id', 'kind', 'input', 'cron', 'timeZone', 'nextRunAt', 'createdAt'],
   properties: {
     id: ScheduleId,
-    name: { type: 'string', description: 'of one that is built in', examples: ['prune'] },
+    name: textSchema('of one that is built in', 'prune'),
     kind: Kind,
     input: { description: 'what each task is given', examples: [{ ms: 5000 }] },
     cron: CronExpression,
@@ -81,10 +52,7 @@ const NewSchedule = {
     kind: Kind,
     input: { description: 'what the kind takes', examples: [{ ms: 5000 }] },
     cron: CronExpression,
-    timeZone: {
-      ...TimeZone,
-      description: 'the time zone that `cron` is read in, by its IANA name; UTC by default',
-    },
+    timeZone: { ...TimeZone, description: `${TimeZone.description}; UTC by default` },
   },
   $id: 'NewSchedule',
   additionalProperties: false,
@@ -92,91 +60,78 @@ const NewSchedule = {
   examples: [example],
 } as const;
 
+const createScheduleSchema = {
+  operationId: 'createSchedule',
+  summary: 'Enqueue tasks by the clock',
+  description:
+    'Each time that `cron` names in its time zone is one task, whatever the number of replicas. Times that go by ' +
+    'while no service runs are one task when one runs again.',
+  tags: [TAGS.tasks.name],
+  security: needs('tasks:write'),
+  headers: IdempotencyHeaders,
+  body: ref(NewSchedule),
+  response: {
+    201: {
+      ...ref(Schedule),
+      description: 'The schedule as made',
+      headers: { ...locationHeader('/schedules/2'), ...idempotencyHeader },
+    },
+    ...problems(
+      ...refusedCreate(),
+      invalidBody('#/cron', 'must be a cron expression of five parts, such as 30 6 * * 1-5'),
+    ),
+  },
+} as const;
+
+const listSchedulesSchema = {
+  operationId: 'listSchedules',
+  summary: 'List the schedules',
+  description: 'All of them, oldest first, those that are built in among them.',
+  tags: [TAGS.tasks.name],
+  security: needs('tasks:read'),
+  response: {
+    200: { type: 'array', items: ref(Schedule), description: 'The schedules' },
+    ...problems(),
+  },
+} as const;
+
+const deleteScheduleSchema = {
+  operationId: 'deleteSchedule',
+  summary: 'Delete a schedule',
+  description: 'What it has enqueued stays. One that is built in cannot be deleted.',
+  tags: [TAGS.tasks.name],
+  security: needs('tasks:write'),
+  params: idParams(ScheduleId),
+  response: {
+    204: { type: 'null', description: 'It is gone; no body' },
+    ...problems(
+      invalidParameter('path', '#/id', 'must be integer'),
+      scheduleNotFound(1),
+      builtInSchedule('prune'),
+      413,
+      414,
+    ),
+  },
+} as const;
+
 const schedules: FastifyPluginAsyncTypebox = async (app) => {
   for (const schema of [Schedule, NewSchedule]) app.addSchema(schema);
 
-  app.post(
-    '/schedules',
-    {
-      schema: {
-        operationId: 'createSchedule',
-        summary: 'Enqueue tasks by the clock',
-        description:
-          'Each time that `cron` names in its time zone is one task, whatever the number of replicas. Times that go by ' +
-          'while no service runs are one task when one runs again.',
-        tags: [TAGS.tasks.name],
-        security: needs('tasks:write'),
-        headers: IdempotencyHeaders,
-        body: ref(NewSchedule),
-        response: {
-          201: {
-            ...ref(Schedule),
-            description: 'The schedule as made',
-            headers: { ...locationHeader('/schedules/2'), ...idempotencyHeader },
-          },
-          ...problems(
-            ...refusedCreate(),
-            invalidBody('#/cron', 'must be a cron expression of five parts, such as 30 6 * * 1-5'),
-          ),
-        },
-      },
-    },
-    async (request, reply) => {
-      const { input = {}, timeZone = 'UTC', ...rest } = request.body;
-      for (const scope of app.tasks.scopesOf(rest.kind, input)) requireScope(request, scope);
-      return createOnce(request, reply, async (tx) => {
-        const schedule = await createSchedule(tx, app.tasks, { ...rest, input, timeZone });
-        tx.ring(SCHEDULES);
-        return { status: 201, headers: { location: `/schedules/${schedule.id}` }, body: schedule };
-      });
-    },
-  );
+  app.post('/schedules', { schema: createScheduleSchema }, async (request, reply) => {
+    const { input = {}, timeZone = 'UTC', ...rest } = request.body;
+    for (const scope of app.tasks.scopesOf(rest.kind, input)) requireScope(request, scope);
+    return createOnce(request, reply, async (tx) => {
+      const schedule = await createSchedule(tx, app.tasks, { ...rest, input, timeZone });
+      return { status: 201, headers: { location: `/schedules/${schedule.id}` }, body: schedule };
+    });
+  });
 
-  app.get(
-    '/schedules',
-    {
-      schema: {
-        operationId: 'listSchedules',
-        summary: 'List the schedules',
-        description: 'All of them, oldest first, those that are built in among them.',
-        tags: [TAGS.tasks.name],
-        security: needs('tasks:read'),
-        response: {
-          200: { type: 'array', items: ref(Schedule), description: 'The schedules' },
-          ...problems(),
-        },
-      },
-    },
-    () => listSchedules(app.reader),
-  );
+  app.get('/schedules', { schema: listSchedulesSchema }, () => listSchedules(app.reader));
 
-  app.delete(
-    '/schedules/:id',
-    {
-      schema: {
-        operationId: 'deleteSchedule',
-        summary: 'Delete a schedule',
-        description: 'What it has enqueued stays. One that is built in cannot be deleted.',
-        tags: [TAGS.tasks.name],
-        security: needs('tasks:write'),
-        params: { type: 'object', required: ['id'], properties: { id: ScheduleId } },
-        response: {
-          204: { type: 'null', description: 'It is gone; no body' },
-          ...problems(
-            invalidParameter('path', '#/id', 'must be integer'),
-            scheduleNotFound(1),
-            builtInSchedule('prune'),
-            413,
-            414,
-          ),
-        },
-      },
-    },
-    async (request, reply) => {
-      await app.write((tx) => deleteSchedule(tx, request.params.id));
-      return reply.code(204).send(null);
-    },
-  );
+  app.delete('/schedules/:id', { schema: deleteScheduleSchema }, async (request, reply) => {
+    await app.write((tx) => deleteSchedule(tx, request.params.id));
+    return reply.code(204).send(null);
+  });
 };
 
 export default schedules;

@@ -1,12 +1,14 @@
-import type { EntityManager } from '@mikro-orm/sql';
+import type { FastifyBaseLogger } from 'fastify';
 import { MAX_ID, toDate } from '../db/dialect.ts';
 import type { Reader } from '../db/reader.ts';
-import { dialectOf, execute } from '../db/statement.ts';
+import { dialectOf } from '../db/statement.ts';
 import { now as databaseNow, msUntil } from '../db/time.ts';
 import type { Tx } from '../db/tx.ts';
 import { Conflict, NotFound, Refusal } from '../errors.ts';
 import { nextRun } from './cron.ts';
 import type { TaskQueue } from './queue.ts';
+import { SCHEDULES } from './topics.ts';
+import { type Row, shown } from './view.ts';
 
 export interface NewSchedule {
   kind: string;
@@ -16,166 +18,111 @@ export interface NewSchedule {
   name?: string;
 }
 
-export interface ScheduleView {
+export interface ScheduleView extends NewSchedule {
   id: number;
-  name?: string;
-  kind: string;
-  input: unknown;
-  cron: string;
-  timeZone: string;
   nextRunAt: Date;
   lastRunAt?: Date;
   createdAt: Date;
 }
 
-interface ScheduleRow {
-  id: number;
-  name: string | null;
-  kind: string;
-  input: string;
-  cron: string;
-  time_zone: string;
-  next_run_at: unknown;
-  last_run_at: unknown;
-  created_at: unknown;
-}
-
 const DAY_MS = 86_400_000;
 
 const COLUMNS =
-  'id, name, kind, cast(input as text) as input, cron, time_zone, next_run_at, last_run_at, created_at';
+  'id, name, kind, cast(input as text) as input, cron, time_zone as "timeZone", next_run_at as "nextRunAt", ' +
+  'last_run_at as "lastRunAt", created_at as "createdAt"';
 
 /** @throws {Invalid} for an unknown kind, a bad input, cron expression or time zone */
 export async function createSchedule(tx: Tx, queue: TaskQueue, schedule: NewSchedule): Promise<ScheduleView> {
-  queue.find(schedule.kind);
   queue.check(schedule.kind, schedule.input);
+  tx.ring(SCHEDULES);
+  return keepSchedule(tx, schedule);
+}
+
+export async function keepBuiltIn(tx: Tx, schedules: readonly NewSchedule[]): Promise<void> {
+  for (const schedule of schedules) await keepSchedule(tx, schedule);
+}
+
+/**
+ * Puts in a schedule. One that is built in, and only those have a name, may be there: it is changed to what it is now,
+ * and when it runs next stays unless that changed.
+ */
+async function keepSchedule(tx: Tx, schedule: NewSchedule): Promise<ScheduleView> {
+  const { kind, input, cron, timeZone, name = null } = schedule;
   const now = new Date();
-  const next = nextRun(schedule.cron, schedule.timeZone, now);
+  const next = nextRun(cron, timeZone, now);
   tx.changed();
-  const [row] = await insertSchedule(tx.em, schedule, now, next, '');
-  if (row === undefined) throw new Error('a schedule was not inserted');
-  return scheduleView(row);
-}
-
-/** Puts in those that are built in, or changes them to what they are now; when they run next stays unless that changed. */
-export async function keepBuiltIn(
-  tx: Tx,
-  schedules: readonly (NewSchedule & { name: string })[],
-): Promise<void> {
-  const now = new Date();
-  for (const schedule of schedules) {
-    const next = nextRun(schedule.cron, schedule.timeZone, now);
-    await insertSchedule(
-      tx.em,
-      schedule,
-      now,
-      next,
-      `on conflict (name) do update set kind = excluded.kind, input = excluded.input, cron = excluded.cron,
-         time_zone = excluded.time_zone, next_run_at = case when schedules.cron = excluded.cron
-           and schedules.time_zone = excluded.time_zone then schedules.next_run_at else excluded.next_run_at end`,
-    );
-  }
-}
-
-function insertSchedule(
-  em: EntityManager,
-  { kind, input, cron, timeZone, name }: NewSchedule,
-  now: Date,
-  next: Date,
-  onConflict: string,
-): Promise<ScheduleRow[]> {
-  return execute(
-    em,
-    `insert into schedules (name, kind, input, cron, time_zone, next_run_at, created_at)
-     values (?, ?, ?, ?, ?, ?, ?) ${onConflict} returning ${COLUMNS}`,
-    [name ?? null, kind, JSON.stringify(input), cron, timeZone, next, now],
+  const [row = {}] = await tx.execute<Row>(
+    `insert into schedules (name, kind, input, cron, time_zone, next_run_at, created_at) values (?, ?, ?, ?, ?, ?, ?)
+     on conflict (name) do update set kind = excluded.kind, input = excluded.input, cron = excluded.cron,
+       time_zone = excluded.time_zone, next_run_at = case when schedules.cron = excluded.cron
+         and schedules.time_zone = excluded.time_zone then schedules.next_run_at else excluded.next_run_at end
+     returning ${COLUMNS}`,
+    [name, kind, JSON.stringify(input), cron, timeZone, next, now],
   );
+  return shown(row);
 }
 
 /** All of them: there are a few. */
 export async function listSchedules(reader: Reader): Promise<ScheduleView[]> {
-  return (await reader.read<ScheduleRow>(`select ${COLUMNS} from schedules order by id`, [])).map(
-    scheduleView,
-  );
+  const rows = await reader.read<Row>(`select ${COLUMNS} from schedules order by id`, []);
+  return rows.map(shown<ScheduleView>);
 }
 
 /** @throws {NotFound} | {Conflict} `built-in-schedule` */
 export async function deleteSchedule(tx: Tx, id: number): Promise<void> {
-  const [row] =
-    id > MAX_ID
-      ? []
-      : await execute<{ name: string | null }>(tx.em, 'select name from schedules where id = ?', [id]);
+  if (id > MAX_ID) throw scheduleNotFound(id);
+  const [row] = await tx.execute<{ name: string | null }>('select name from schedules where id = ?', [id]);
   if (row === undefined) throw scheduleNotFound(id);
   if (row.name !== null) throw builtInSchedule(row.name);
   tx.changed();
-  await execute(tx.em, 'delete from schedules where id = ?', [id]);
+  await tx.execute('delete from schedules where id = ?', [id]);
 }
 
-/** How long until the first of them is due, in milliseconds by the database's clock; undefined when there is none. */
-export async function msUntilDue({ dialect, read }: Reader): Promise<number | undefined> {
+/** How long until the first of them is due, in milliseconds by the database's clock; Infinity when there is none. */
+export async function msUntilDue({ dialect, read }: Reader): Promise<number> {
   const [row] = await read<{ ms: number | null }>(
     `select ${msUntil(dialect, 'min(next_run_at)')} as ms from schedules`,
     [],
   );
-  return row?.ms ?? undefined;
+  return row?.ms ?? Infinity;
 }
 
 /**
- * Enqueues what is due, and says how many. Which replica moves `next_run_at` on from the value that it has seen is the
+ * Enqueues what is due. Which replica moves `next_run_at` on from the value that it has seen is the
  * one that enqueues, in the same transaction: each firing is one task. Times that went by while nothing ran are one
  * firing, and the next is reckoned from now. One that cannot fire is passed over with a warning, and stays: its kind may
  * be unknown to this version, its input may not fit the kind any more. When its time zone is gone, it is looked at again
  * a day later.
  */
-export async function fireDue(
-  tx: Tx,
-  queue: TaskQueue,
-  warn: (schedule: { id: number; kind: string }, why: Refusal) => void,
-): Promise<number> {
+export async function fireDue(tx: Tx, queue: TaskQueue, log: FastifyBaseLogger): Promise<void> {
   const dialect = dialectOf(tx.em);
   const skip = dialect === 'sqlite' ? '' : 'for update skip locked';
-  const due = await execute<ScheduleRow & { now: unknown }>(
-    tx.em,
+  const due = await tx.execute<Row>(
     `select ${COLUMNS}, ${databaseNow(dialect)} as now from schedules where next_run_at <= ${databaseNow(dialect)}
      order by next_run_at limit 100 ${skip}`,
+    [],
   );
   for (const row of due) {
     const now = toDate(row.now);
-    const input = JSON.parse(row.input);
+    const { id, kind, input, cron, timeZone, nextRunAt } = shown<ScheduleView>(row);
     let next = new Date(now.getTime() + DAY_MS);
     let refusal: Refusal | undefined;
     try {
-      next = nextRun(row.cron, row.time_zone, now);
-      queue.check(queue.find(row.kind).kind, input);
+      next = nextRun(cron, timeZone, now);
+      queue.check(kind, input);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       refusal = error;
     }
     tx.changed();
-    const moved = await execute<unknown>(
-      tx.em,
+    const moved = await tx.execute<unknown>(
       'update schedules set next_run_at = ?, last_run_at = ? where id = ? and next_run_at = ? returning id',
-      [next, now, row.id, toDate(row.next_run_at)],
+      [next, now, id, nextRunAt],
     );
     if (moved.length === 0) continue;
-    if (refusal === undefined) await queue.enqueue(tx, row.kind, input);
-    else warn(row, refusal);
+    if (refusal === undefined) await queue.enqueue(tx, kind, input);
+    else log.warn({ schedule: id, kind, err: refusal }, 'a schedule cannot fire, and is passed over');
   }
-  return due.length;
-}
-
-function scheduleView(row: ScheduleRow): ScheduleView {
-  return {
-    id: row.id,
-    ...(row.name !== null && { name: row.name }),
-    kind: row.kind,
-    input: JSON.parse(row.input),
-    cron: row.cron,
-    timeZone: row.time_zone,
-    nextRunAt: toDate(row.next_run_at),
-    ...(row.last_run_at !== null && { lastRunAt: toDate(row.last_run_at) }),
-    createdAt: toDate(row.created_at),
-  };
 }
 
 export function scheduleNotFound(id: number): NotFound {

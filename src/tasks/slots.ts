@@ -1,6 +1,7 @@
 import type { Room } from './claim.ts';
 import type { TaskKind } from './kinds.ts';
 import type { Run } from './run.ts';
+import { MOST_AT_ONCE } from './runner-options.ts';
 
 /**
  * How long a suspect, a task whose runners have vanished twice in a row, has the process for itself: what is not
@@ -22,7 +23,9 @@ const QUICK_MS = 50;
  * each time, and none as soon as one of them takes its time.
  */
 export class Slots {
-  readonly #kinds: readonly TaskKind[];
+  readonly #slotted: readonly TaskKind[];
+  /** The names of the kinds that only wait. */
+  readonly waiting: readonly string[];
   readonly #concurrency: number;
   #drainingSince: number | undefined;
   /** Until then suspects are passed over: the last look for one that could run found none. */
@@ -31,30 +34,28 @@ export class Slots {
   #claimed = { count: 0, at: -Infinity, ended: 0 };
 
   constructor(kinds: readonly TaskKind[], concurrency: number) {
-    this.#kinds = kinds;
+    this.#slotted = kinds.filter(({ waits }) => !waits);
+    this.waiting = kinds.filter(({ waits }) => waits).map(({ kind }) => kind);
     this.#concurrency = concurrency;
   }
 
   /** `suspectsWait`: whether some are queued. */
   room(runs: Iterable<Run>, suspectsWait: boolean): Room {
     const running = countRunning(runs);
-    const waiting = this.#kinds.filter((kind) => kind.waits).map(({ kind }) => kind);
+    const { waiting } = this;
     const now = performance.now();
+    const none = { free: 0, kinds: [], waiting, suspects: false };
     const { suspect } = running;
-    if (suspect !== undefined && now - suspect.claimedAt < QUARANTINE_MS) {
-      return { free: 0, kinds: [], waiting, suspects: false };
-    }
+    if (suspect !== undefined && now - suspect.claimedAt < QUARANTINE_MS) return none;
     if (suspectsWait && suspect === undefined && now > this.#noSuspectUntil) {
       this.#drainingSince ??= now;
-      if (running.count > 0 && now - this.#drainingSince < QUARANTINE_MS) {
-        return { free: 0, kinds: [], waiting, suspects: false };
-      }
+      if (running.count > 0 && now - this.#drainingSince < QUARANTINE_MS) return none;
       this.#drainingSince = undefined;
       return { free: 1, kinds: this.#ofEachKind(running, 1), waiting: [], suspects: true };
     }
     const free = this.#concurrency + this.#aheadOf(running, now) - running.count;
-    const kinds = free > 0 ? this.#ofEachKind(running, free) : [];
-    return { free, kinds, waiting, suspects: false };
+    const some = Math.min(free, MOST_AT_ONCE);
+    return { free: some, kinds: this.#ofEachKind(running, some), waiting, suspects: false };
   }
 
   /** So many of them are claimed now. */
@@ -78,12 +79,10 @@ export class Slots {
   }
 
   #ofEachKind(running: Running, free: number): Room['kinds'] {
-    return this.#kinds
-      .filter((kind) => !kind.waits)
-      .map(({ kind, concurrency }) => ({
-        kind,
-        most: Math.min(free, concurrency - (running.ofKind.get(kind) ?? 0)),
-      }))
+    const mostOf = ({ kind, concurrency }: TaskKind) =>
+      Math.min(free, concurrency - (running.ofKind.get(kind) ?? 0));
+    return this.#slotted
+      .map((kind) => ({ kind: kind.kind, most: mostOf(kind) }))
       .filter(({ most }) => most > 0);
   }
 }

@@ -1,23 +1,8 @@
 import { defineEntity, p } from '@mikro-orm/core';
+import type { TaskError, TaskProgress } from './tasks.schemas.ts';
 
 export const STATES = ['scheduled', 'queued', 'running', 'succeeded', 'failed', 'cancelled'] as const;
 export type TaskState = (typeof STATES)[number];
-
-export interface TaskProgress {
-  done: number;
-  total?: number;
-  /** Of a file: how much of it is read. */
-  bytes?: number;
-  totalBytes?: number;
-  /** What has come of what is done, by name. */
-  counts?: Record<string, number>;
-}
-
-/** Why an attempt failed, as it is shown. */
-export interface TaskError {
-  message: string;
-  code?: string;
-}
 
 /**
  * A piece of background work. Its states:

@@ -1,32 +1,20 @@
-import type { Static, TSchema } from 'typebox';
-import { ref } from '../http/schemas.ts';
+import type { Static } from 'typebox';
+import { limitSchema } from '../http/paging.ts';
+import { idSchema, ref, textSchema, timeSchema } from '../http/schemas.ts';
 import { STATES } from './task.entity.ts';
 
-/** A `Date` until it is written: to `Static` it is unknown. */
-const dateTime = (description: string, example: string): TSchema => ({
-  type: 'string',
-  format: 'date-time',
-  description: `${description}: RFC 3339, UTC, to the millisecond`,
-  examples: [example],
-});
+const dateTime = (description: string, example: string) =>
+  timeSchema(`${description}: RFC 3339, UTC, to the millisecond`, example);
 
-export const TaskId = {
-  type: 'integer',
-  minimum: 1,
-  maximum: Number.MAX_SAFE_INTEGER,
-  description: 'the number of a task',
-  examples: [1],
-} as const;
+export const TaskId = idSchema('the number of a task', 1);
 
-export const State = {
+const State = {
   type: 'string',
   enum: STATES,
   description:
     '`scheduled`: for later, or between two attempts; `queued`: waits for a free place; `running`; and how it ended',
   examples: ['succeeded'],
 } as const;
-
-const Kind = { type: 'string', description: 'what it does', examples: ['sleep'] } as const;
 
 export const TaskProgress = {
   type: 'object',
@@ -47,20 +35,22 @@ export const TaskProgress = {
   description: 'How far a task is.',
   examples: [{ done: 40, total: 100 }],
 } as const;
+export type TaskProgress = Static<typeof TaskProgress>;
 
 export const TaskError = {
   type: 'object',
   required: ['message'],
   properties: {
-    message: { type: 'string', description: 'for people', examples: ['It took longer than 1000 ms.'] },
-    code: { type: 'string', description: 'for programs', examples: ['process-lost'] },
+    message: textSchema('for people', 'It took longer than 1000 ms.'),
+    code: textSchema('for programs', 'process-lost'),
   },
   $id: 'TaskError',
   description: 'Why the last attempt failed.',
   examples: [{ message: 'It took longer than 1000 ms.' }],
 } as const;
+export type TaskError = Static<typeof TaskError>;
 
-export const exampleTask = {
+const exampleTask = {
   id: 1,
   kind: 'sleep',
   state: 'succeeded',
@@ -79,7 +69,7 @@ export const Task = {
   required: ['id', 'kind', 'state', 'priority', 'attempt', 'maxAttempts', 'createdAt'],
   properties: {
     id: TaskId,
-    kind: Kind,
+    kind: textSchema('what it does', 'sleep'),
     state: State,
     input: { description: 'what it was given; left out in lists', examples: [{ ms: 5000 }] },
     priority: { type: 'integer', description: 'higher goes first', examples: [0] },
@@ -89,17 +79,15 @@ export const Task = {
     progress: ref(TaskProgress),
     result: { description: 'what it gave; left out in lists', examples: [{ deleted: 12 }] },
     error: ref(TaskError),
-    dedupeKey: {
-      type: 'string',
-      description: 'while it is not finished, another of its kind with this key is this one',
-      examples: ['nightly'],
-    },
+    dedupeKey: textSchema(
+      'while it is not finished, another of its kind with this key is this one',
+      'nightly',
+    ),
     parentId: { type: 'integer', description: 'the task that waits for this one', examples: [7] },
-    actor: {
-      type: 'string',
-      description: 'who asked for it; absent where nobody had to say, and where the service itself did',
-      examples: ['key:k3v9q0a7m2xz'],
-    },
+    actor: textSchema(
+      'who asked for it; absent where nobody had to say, and where the service itself did',
+      'key:k3v9q0a7m2xz',
+    ),
     cancelRequestedAt: dateTime('when somebody asked for it to be cancelled', exampleTask.finishedAt),
     createdAt: dateTime('when it was enqueued', exampleTask.createdAt),
     startedAt: dateTime('when the last attempt began', exampleTask.startedAt),
@@ -125,21 +113,8 @@ export const ListTasksQuery = {
   required: ['limit'], // it has a default
   properties: {
     state: { ...State, description: 'only those in this state' },
-    kind: {
-      type: 'string',
-      minLength: 1,
-      maxLength: 100,
-      description: 'only those of this kind',
-      examples: ['sleep'],
-    },
-    limit: {
-      type: 'integer',
-      minimum: 1,
-      maximum: 1000,
-      default: 100,
-      description: 'the most tasks on a page, 1–1000',
-      examples: [2],
-    },
+    kind: { ...textSchema('only those of this kind', 'sleep'), minLength: 1, maxLength: 100 },
+    limit: limitSchema('the most tasks on a page, 1–1000'),
     after: {
       type: 'string',
       minLength: 1,

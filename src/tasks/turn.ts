@@ -4,8 +4,9 @@ import { Refusal } from '../errors.ts';
 import { type Claimed, claim, type Room } from './claim.ts';
 import { cancelDescendants } from './control.ts';
 import type { Run } from './run.ts';
-import { type Outcome, saveProgress, settle } from './settle.ts';
-import type { TaskProgress, TaskState } from './task.entity.ts';
+import { type FencedProgress, type Outcome, saveProgress, settle } from './settle.ts';
+import type { TaskState } from './task.entity.ts';
+import { CHANGED } from './topics.ts';
 import { promote, type Renewed, renew, rescue } from './upkeep.ts';
 
 /** What has become due for a runner to write. */
@@ -13,7 +14,7 @@ export interface Due {
   over: readonly Run[];
   /** Claimed by a commit that seemed to fail: nobody has begun them, so they are given back. */
   strays: readonly Outcome[];
-  progress: readonly { run: Run; progress: TaskProgress }[];
+  progress: readonly FencedProgress[];
   renew: boolean;
   promote: boolean;
   /** `all`: those of every other runner, whatever their leases say. */
@@ -24,18 +25,14 @@ export interface Due {
 export interface Written {
   settled: ReadonlyMap<number, TaskState>;
   renewed: readonly Renewed[] | undefined;
-  /** Tasks that others had, and that may be waiting now. */
-  rescued: number;
-  promoted: number;
+  /** Whether tasks that others had, or that had to wait for their time, may be waiting for a runner now. */
+  hasMoved: boolean;
   claimed: readonly Claimed[];
-  /** Children of tasks that did not succeed. */
-  cancelled: number;
 }
 
-/** For `leaseMs` a claim lasts; of the kinds `waiting` a vanished process is not blamed. */
+/** Of the kinds `waiting` a vanished process is not blamed. */
 export interface Self {
   id: string;
-  leaseMs: number;
   waiting: readonly string[];
 }
 
@@ -49,30 +46,24 @@ export async function writeTurn(
   due: Due,
   reached: (step: string) => void,
 ): Promise<Written> {
-  const { em } = tx;
   tx.changed();
   const outcomes = due.over.flatMap(({ outcome }) => (typeof outcome === 'object' ? outcome : []));
-  const settled = await settle(em, [...due.strays, ...outcomes]);
+  const settled = await settle(tx, [...due.strays, ...outcomes]);
   // A task that does not succeed leaves nobody behind who still works for it.
   const parents = due.over
     .filter(({ kind }) => kind.waits)
-    .map(({ claimed }) => claimed.id)
+    .map(({ id }) => id)
     .filter((id) => settled.get(id) === 'failed' || settled.get(id) === 'cancelled');
-  const cancelled = await cancelDescendants(em, parents);
-  await saveProgress(
-    em,
-    due.progress.map(({ run, progress }) => ({ ...run.fence, progress })),
-  );
-  const renewed = due.renew ? await renew(em, self.id, self.leaseMs) : undefined;
-  const rescued =
-    due.rescue === undefined
-      ? []
-      : await rescue(em, { runner: self.id, all: due.rescue === 'all', waiting: self.waiting });
-  const promoted = due.promote ? await promote(em) : 0;
-  const claimed = due.room === undefined ? [] : await claim(em, self.id, self.leaseMs, due.room);
+  await cancelDescendants(tx, parents);
+  await saveProgress(tx, due.progress);
+  const renewed = due.renew ? await renew(tx, self.id) : undefined;
+  const rescued = due.rescue === undefined ? 0 : await rescue(tx, self, due.rescue);
+  const promoted = due.promote ? await promote(tx) : 0;
+  const claimed = due.room === undefined ? [] : await claim(tx, self.id, due.room);
   if (claimed.length > 0) reached('claiming');
   if (settled.size > 0) reached('settling');
-  return { settled, renewed, rescued: rescued.length, promoted, claimed, cancelled: cancelled.length };
+  if (rescued > 0) tx.ring(CHANGED);
+  return { settled, renewed, hasMoved: rescued + promoted > 0, claimed };
 }
 
 /** Whether a turn failed, and not because the database is away or busy: then it holds what cannot be written. */
@@ -90,7 +81,7 @@ export async function settleApart(
     const { outcome } = run;
     if (typeof outcome !== 'object') continue;
     try {
-      settled(run, await write((tx) => settle(tx.em, [outcome])));
+      settled(run, await write((tx) => settle(tx, [outcome])));
     } catch (error) {
       if (isUnwritable(error)) run.spoil();
     }

@@ -1,79 +1,50 @@
+import type { Static } from 'typebox';
 import { toDate } from '../db/dialect.ts';
-import type { TaskError, TaskProgress, TaskState } from './task.entity.ts';
+import type { TaskState } from './task.entity.ts';
+import type { Task, TaskError, TaskProgress } from './tasks.schemas.ts';
 
-/** A task as it is shown. */
-export interface TaskView {
-  id: number;
-  kind: string;
-  state: TaskState;
-  input?: unknown;
-  priority: number;
-  runAt?: Date;
-  attempt: number;
-  maxAttempts: number;
+/** A task as it is shown. What `Static` does not see in the schema is said here. */
+export interface TaskView extends Static<typeof Task> {
   progress?: TaskProgress;
-  result?: unknown;
   error?: TaskError;
-  dedupeKey?: string;
-  parentId?: number;
-  actor?: string;
+  runAt?: Date;
   cancelRequestedAt?: Date;
   createdAt: Date;
   startedAt?: Date;
   finishedAt?: Date;
 }
 
-/** A row of `tasks` as a plain query gives it. JSON is text. */
-export interface TaskRow {
-  id: number;
-  kind: string;
-  state: TaskState;
-  priority: number;
-  run_at: unknown;
-  input?: string;
-  progress: string | null;
-  result?: string | null;
-  error: string | null;
-  attempt: number;
-  max_attempts: number;
-  dedupe_key: string | null;
-  parent_id: number | null;
-  actor: string | null;
-  cancel_requested_at: unknown;
-  created_at: unknown;
-  started_at: unknown;
-  finished_at: unknown;
-}
+/** The columns as they are shown, in that order. JSON is text. */
+const columns = (input: string, result: string) =>
+  `id, kind, state, ${input} priority, run_at as "runAt", attempt, max_attempts as "maxAttempts",
+   cast(progress as text) as progress, ${result} cast(error as text) as error, dedupe_key as "dedupeKey",
+   parent_id as "parentId", actor, cancel_requested_at as "cancelRequestedAt", created_at as "createdAt",
+   started_at as "startedAt", finished_at as "finishedAt"`;
+export const TASK_COLUMNS = columns('cast(input as text) as input,', 'cast(result as text) as result,');
+/** Without what may be large: for lists, and for those who look again and again. */
+export const LISTED_COLUMNS = columns('', '');
 
-const SMALL_COLUMNS =
-  'id, kind, state, priority, run_at, cast(progress as text) as progress, cast(error as text) as error, attempt, ' +
-  'max_attempts, dedupe_key, parent_id, actor, cancel_requested_at, created_at, started_at, finished_at';
-/** Of a list: without what may be large. */
-export const LISTED_COLUMNS = SMALL_COLUMNS;
-export const TASK_COLUMNS = `${SMALL_COLUMNS}, cast(input as text) as input, cast(result as text) as result`;
+/** A row of a plain query whose columns have the names that they are shown by. */
+export type Row = Record<string, unknown>;
 
-/** What is not there is left out. */
-export function taskView(row: TaskRow): TaskView {
-  return {
-    id: row.id,
-    kind: row.kind,
-    state: row.state,
-    ...(row.input !== undefined && { input: JSON.parse(row.input) }),
-    priority: row.priority,
-    ...(row.run_at !== null && { runAt: toDate(row.run_at) }),
-    attempt: row.attempt,
-    maxAttempts: row.max_attempts,
-    ...(row.progress !== null && { progress: JSON.parse(row.progress) }),
-    ...(row.result != null && { result: JSON.parse(row.result) }),
-    ...(row.error !== null && { error: JSON.parse(row.error) }),
-    ...(row.dedupe_key !== null && { dedupeKey: row.dedupe_key }),
-    ...(row.parent_id !== null && { parentId: row.parent_id }),
-    ...(row.actor !== null && { actor: row.actor }),
-    ...(row.cancel_requested_at !== null && { cancelRequestedAt: toDate(row.cancel_requested_at) }),
-    createdAt: toDate(row.created_at),
-    ...(row.started_at !== null && { startedAt: toDate(row.started_at) }),
-    ...(row.finished_at !== null && { finishedAt: toDate(row.finished_at) }),
-  };
+/** How what is no plain value is read. */
+const READ = new Map<string, (value: never) => unknown>([
+  ...['input', 'progress', 'result', 'error'].map((name) => [name, JSON.parse] as const),
+  ...['runAt', 'cancelRequestedAt', 'createdAt', 'startedAt', 'finishedAt', 'nextRunAt', 'lastRunAt'].map(
+    (name) => [name, toDate] as const,
+  ),
+]);
+
+/** A task or a schedule as it is shown: what is not there is left out. */
+export function shown<View>(row: Row): View {
+  const view: Row = {};
+  for (const name in row) {
+    const value = row[name];
+    if (value === null) continue;
+    const read = READ.get(name);
+    view[name] = read === undefined ? value : read(value as never);
+  }
+  return view as View;
 }
 
 export function isFinished({ state }: { state: TaskState }): boolean {

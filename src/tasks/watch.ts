@@ -4,7 +4,7 @@ import { isAmong, MAX_ID } from '../db/dialect.ts';
 import type { Reader } from '../db/reader.ts';
 import { type Tally, tallyChildren } from './children.ts';
 import { CHANGED } from './topics.ts';
-import { LISTED_COLUMNS, TASK_COLUMNS, type TaskRow, type TaskView, taskView } from './view.ts';
+import { LISTED_COLUMNS, type Row, shown, TASK_COLUMNS, type TaskView } from './view.ts';
 
 /** Behind the bell: how long a change may go unnoticed when nobody rang, or nobody heard it. */
 const LOOK_MS = 1000;
@@ -126,10 +126,9 @@ async function findTasks(
   columns: string,
   ids: readonly number[],
 ): Promise<(TaskView | undefined)[]> {
-  const rows = await reader.read<TaskRow>(
-    `select ${columns} from tasks where ${isAmong(reader.dialect, 'id')}`,
-    [ids.filter((id) => id <= MAX_ID)],
-  );
-  const byId = new Map(rows.map((row) => [row.id, taskView(row)]));
+  const rows = await reader.read<Row>(`select ${columns} from tasks where ${isAmong(reader.dialect, 'id')}`, [
+    ids.filter((id) => id <= MAX_ID),
+  ]);
+  const byId = new Map(rows.map(shown<TaskView>).map((task) => [task.id, task]));
   return ids.map((id) => byId.get(id));
 }
