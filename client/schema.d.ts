@@ -2228,9 +2228,9 @@ export interface components {
          */
         RefusedNdjson: unknown;
         /**
-         * @description CSV (RFC 4180) in UTF-8: id, name, email, and the attributes as JSON. An import reads it.
+         * @description CSV (RFC 4180) in UTF-8: id, name, email, and the attributes as JSON, each text in quotes. An import reads it.
          * @example id,name,email,attributes
-         *     1,Ada Lovelace,ada@example.com,"{""team"":""engines"",""desk"":12}"
+         *     1,"Ada Lovelace","ada@example.com","{""team"":""engines"",""desk"":12}"
          */
         ExportedCsv: unknown;
         /**
@@ -7581,7 +7581,7 @@ export interface operations {
                     "application/x-ndjson": components["schemas"]["ExportedNdjson"];
                     /**
                      * @example id,name,email,attributes
-                     *     1,Ada Lovelace,ada@example.com,"{""team"":""engines"",""desk"":12}"
+                     *     1,"Ada Lovelace","ada@example.com","{""team"":""engines"",""desk"":12}"
                      */
                     "text/csv": components["schemas"]["ExportedCsv"];
                 };

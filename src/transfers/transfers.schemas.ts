@@ -103,9 +103,10 @@ export const PeopleForm = {
 
 export const ExportedCsv = {
   $id: 'ExportedCsv',
-  description: 'CSV (RFC 4180) in UTF-8: id, name, email, and the attributes as JSON. An import reads it.',
+  description:
+    'CSV (RFC 4180) in UTF-8: id, name, email, and the attributes as JSON, each text in quotes. An import reads it.',
   examples: [
-    'id,name,email,attributes\r\n1,Ada Lovelace,ada@example.com,"{""team"":""engines"",""desk"":12}"\r\n',
+    'id,name,email,attributes\r\n1,"Ada Lovelace","ada@example.com","{""team"":""engines"",""desk"":12}"\r\n',
   ],
 } as const;
 
