@@ -215,6 +215,24 @@ onEachDatabase('whose changes are not kept any more is erased all the same', asy
   t.notMatch(JSON.stringify(kept), /Person@Example/, 'nor does the task itself know them any more');
 });
 
+onEachDatabase(
+  'a gather and what waits in it, both for an erased person, are cancelled together',
+  async (t, dialect) => {
+    const { app, request } = await startApp(t, dialect, {}, { kinds: [note, holdOf()] });
+    await request('POST', '/users', { json: { name: 'Al', email: 'al@b.co' } });
+    const input = { to: 'al@b.co' };
+    const tasks = [
+      { kind: 'hold', input },
+      { kind: 'note', input },
+    ];
+    await request('POST', '/tasks', { json: { kind: 'gather', input: { concurrency: 1, tasks } } });
+    await settled(app, 2, ({ state }) => state === 'running');
+    const { id } = (await request('POST', '/users/1/erase')).json<{ id: number }>();
+    t.match(await settled(app, id), { state: 'succeeded', attempt: 1 });
+    for (const one of [1, 2, 3]) t.match(await settled(app, one), { state: 'cancelled' });
+  },
+);
+
 t.test('on SQLite no byte of an erased user is left', async (t) => {
   const databaseUrl = await emptyDatabase(t, 'sqlite');
   const app = await startApp(t, 'sqlite', { databaseUrl }, { kinds: [note] });

@@ -184,7 +184,7 @@ t.test('memory does not grow with the file', async (t) => {
   let most = 0;
   const timer = setInterval(() => {
     most = Math.max(most, used());
-  }, 200);
+  }, 50); // what Node holds outside of the heap is given back a while after its owner is collected
   const { request, answered } = await beginUpload(app, '/users/import?dryRun=true');
   const block = Array.from(
     { length: 1000 },
@@ -196,7 +196,7 @@ t.test('memory does not grow with the file', async (t) => {
   t.equal(await answered, 202);
   clearInterval(timer);
   t.ok(
-    most - before < 30_000_000,
+    most - before < 20_000_000,
     `a file of 50 MB took ${Math.round((most - before) / 1e6)} MB while it came`,
   );
   const task = await settled(app.app, 1);

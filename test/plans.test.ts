@@ -1,6 +1,17 @@
+import type { Test } from 'tap';
+import type { DialectName } from '../src/db/url.ts';
 import { startApp } from './support/app.ts';
 import { onEachDatabase } from './support/databases.ts';
 import { startExplaining } from './support/plans.ts';
+
+/** The same of the filters of an export, which is by id. */
+const EXPORTS: [query: string, index: RegExp][] = [
+  ['', /users_pkey|INTEGER PRIMARY KEY/],
+  ['?format=csv&raw=true', /users_pkey|INTEGER PRIMARY KEY/],
+  ['?email=user7@example.com', /users_email_key_unique/],
+  ['?name=user%207', /users_name_key_id/],
+  ['?q=user77', /users_search/],
+];
 
 /** Every sort and filter that the list documents, and the index that each has to go along. */
 const LISTS: [query: string, index: RegExp][] = [
@@ -22,17 +33,23 @@ const LISTS: [query: string, index: RegExp][] = [
 const SEARCHING = 'set local enable_indexscan = off; set local enable_bitmapscan = on';
 const SORTING = 'set local enable_indexscan = on; set local enable_bitmapscan = off';
 
+/** Three hundred users. */
+async function startDirectory(t: Test, dialect: DialectName) {
+  const { app, request } = await startApp(t, dialect);
+  for (let at = 0; at < 300; at += 100) {
+    const people = Array.from({ length: 100 }, (_, n) => ({
+      name: `User ${at + n}`,
+      email: `user${at + n}@example.com`,
+    }));
+    await Promise.all(people.map((json) => request('POST', '/users', { json })));
+  }
+  return { app, request };
+}
+
 onEachDatabase(
   'every documented sort and filter goes along an index, and sorts nothing',
   async (t, dialect) => {
-    const { app, request } = await startApp(t, dialect);
-    for (let at = 0; at < 300; at += 100) {
-      const people = Array.from({ length: 100 }, (_, n) => ({
-        name: `User ${at + n}`,
-        email: `user${at + n}@example.com`,
-      }));
-      await Promise.all(people.map((json) => request('POST', '/users', { json })));
-    }
+    const { app, request } = await startDirectory(t, dialect);
     const explain = await startExplaining(t, app, dialect);
     const reads = t.capture(app.reader, 'read', app.reader.read);
     for (const [query, index] of LISTS) {
@@ -54,3 +71,20 @@ onEachDatabase(
     }
   },
 );
+
+onEachDatabase('every page of an export goes along an index', async (t, dialect) => {
+  const { app, request } = await startDirectory(t, dialect);
+  const explain = await startExplaining(t, app, dialect);
+  const reads = t.capture(app.reader, 'read', app.reader.read);
+  for (const [query, index] of EXPORTS) {
+    reads();
+    await request('GET', `/users/export${query}`);
+    const pages = reads().filter(({ args }) => args[0].includes('from users where'));
+    t.ok(pages.length > 0);
+    for (const { args } of pages) {
+      const plan = await explain(args[0], args[1], query.startsWith('?q=') ? SEARCHING : SORTING);
+      t.match(plan, index, `${query}\n${plan}`);
+      t.notMatch(plan, /Seq Scan/, query);
+    }
+  }
+});

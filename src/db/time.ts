@@ -31,9 +31,9 @@ export function msUntil(dialect: DialectName, time: string): string {
     : `ceil(extract(epoch from (${time} - ${now(dialect)})) * 1000)::float8`;
 }
 
-/** `time` (SQL) as RFC 3339 text in UTC, to the millisecond: as `toRfc3339` writes it. */
+/** `time` (SQL) as RFC 3339 text in UTC, to the millisecond: as `toRfc3339` writes it, or null where that needs more thought. */
 export function rfc3339(dialect: DialectName, time: string): string {
   return dialect === 'sqlite'
-    ? `strftime('%Y-%m-%dT%H:%M:%fZ', ${time} / 1000.0, 'unixepoch')`
+    ? `case typeof(${time}) when 'integer' then strftime('%Y-%m-%dT%H:%M:%fZ', ${time} / 1000.0, 'unixepoch') end`
     : `to_char(${time} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
 }

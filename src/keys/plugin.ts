@@ -45,8 +45,10 @@ export default plugin(
     };
 
     app.addHook('onRoute', (route) => {
-      const [scope] = (route.schema?.security?.[0]?.bearer ?? []) as Scope[];
-      if (scope === undefined) return;
+      const { security = [] } = route.schema ?? {};
+      if (security.length === 0) return; // for anybody; one that says nothing at all stops the start
+      const [scope] = (security[0]?.bearer ?? []) as Scope[];
+      if (scope === undefined) throw new Error(`${route.url} names no scope`);
       const admit = (request: FastifyRequest, access: Access) => {
         request.access = access;
         requireScope(request, scope);

@@ -1,6 +1,6 @@
 import { mentions, type Person, redact, redactText } from '../db/personal.ts';
 import type { Tx } from '../db/tx.ts';
-import { cancelTask } from './control.ts';
+import { cancelDescendants } from './control.ts';
 
 /** Tasks that are looked through in one transaction: on SQLite other writes wait meanwhile. */
 const WINDOW = 100;
@@ -32,8 +32,9 @@ export async function eraseFromTasks(
     (row) => row.kind !== exceptKind && textsOf(row).some((text) => mentions(text, person)),
   );
   const unfinished = found.filter(({ finished_at }) => finished_at === null);
-  for (const { id } of unfinished) await cancelTask(tx, id);
-  if (unfinished.length > 0) return after;
+  const ids = unfinished.map(({ id }) => id);
+  await cancelDescendants(tx, ids, { self: true });
+  if (ids.length > 0) return after;
   for (const row of found) await redactTask(tx, row, person);
   return rows.at(-1)?.id;
 }

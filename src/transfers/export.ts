@@ -2,19 +2,25 @@ import { CHANGE_COLUMNS, type ChangeRow, readExtent } from '../changes/log.ts';
 import { isAmong } from '../db/dialect.ts';
 import type { Reader } from '../db/reader.ts';
 import { emailKey, nameKey, searchKey, searchTerm } from '../users/keys.ts';
-import { readUsers, type UserFilter } from '../users/list.ts';
+import { fromUsers, type UserFilter } from '../users/list.ts';
+import { USER_COLUMNS, type UserRow } from '../users/user-json.ts';
 import type { User } from '../users/users.schemas.ts';
 import type { Lines } from './lines.ts';
 import { Pace } from './pace.ts';
 
 /** A page is read (on SQLite) and written while all else waits: a hundred take a quarter of a millisecond. */
 const PAGE_USERS = { busy: 100, quiet: 1000 };
+/** Pages of large users have fewer: of each client that reads slowly, up to three are in memory. */
+const PAGE_BYTES = 524_288;
+const FIRST_PAGE_USERS = 100;
 /** Changes whose users are looked at together. */
 const PAGE_CHANGES = 5000;
 
 /** Users that the database has made into one text, of which SQLite gives the bytes. */
 interface Page {
   users: number | string;
+  /** Of those users, whose lines are not null. */
+  lines: number | string;
   last: number | null;
   text: string | Buffer | null;
 }
@@ -43,31 +49,36 @@ export async function* exportUsers(
   const last = await lastId(reader); // whoever has a greater id came later
   const changes = new ChangesSince(reader, position, last);
   const line = lines.sql(reader.dialect);
-  const joined = reader.dialect === 'sqlite' ? `cast(string_agg(line, '') as blob)` : `string_agg(line, '')`;
+  const text = reader.dialect === 'sqlite' ? `cast(string_agg(line, '') as blob)` : `string_agg(line, '')`;
   const pace = new Pace(isBusy, PAGE_USERS);
-  for (let after = 0; after < last; ) {
+  let fits = FIRST_PAGE_USERS;
+  for (let after = 0; ; ) {
     const begun = performance.now();
-    const limit = pace.size;
-    const [page] = await readUsers<Page>(
-      reader,
-      filter,
-      { after, to: last, limit },
-      (from) =>
-        `select count(*) as users, max(id) as last, ${joined} as text from (select id, ${line} as line ${from}) as page`,
+    const limit = Math.min(pace.size, fits);
+    const from = fromUsers(reader.dialect, filter, { after, limit });
+    const [page] = await reader.read<Page>(
+      `select count(*) as users, count(line) as lines, max(id) as last, ${text} as text
+       from (select id, ${line} as line ${from.sql}) as page where id <= ?`,
+      [...from.values, last],
     );
-    const to = Number(page?.users) < limit ? last : (page?.last ?? last);
+    const users = Number(page?.users);
+    const to = users < limit ? last : (page?.last ?? last);
     const { size } = await changes.users({ after, to });
-    const text =
-      size === 0 ? page?.text : await pageThen(reader, position, filter, lines, changes, { after, to });
+    const isMade = size === 0 && users === Number(page?.lines);
+    const made = isMade
+      ? (page?.text ?? '')
+      : await pageThen(reader, position, filter, lines, changes, { after, to });
     const ms = performance.now() - begun; // what the client takes to read it is no work
-    yield text ?? '';
+    yield made;
+    if (to >= last) return;
+    fits = Math.max(1, Math.floor((limit * PAGE_BYTES) / Math.max(1, made.length)));
     changes.forget(to);
     after = to;
     await pace.rest(ms); // on SQLite nothing else here waits: a client that reads fast had the service for itself
   }
 }
 
-/** A page of which some have been changed since the position: line by line, and those as the log knows them. */
+/** A page of which some have been changed since the position: row by row, and those as the log knows them. */
 async function pageThen(
   reader: Reader,
   position: number,
@@ -76,20 +87,15 @@ async function pageThen(
   changes: ChangesSince,
   range: Range,
 ): Promise<string> {
-  const rows = await readUsers<{ id: number; line: string }>(
-    reader,
-    filter,
-    { ...range, limit: range.to - range.after },
-    (from) => `select id, ${lines.sql(reader.dialect)} as line ${from}`,
-  );
+  const from = fromUsers(reader.dialect, filter, { ...range, limit: range.to - range.after });
+  const rows = await reader.read<UserRow>(`select ${USER_COLUMNS} ${from.sql}`, from.values);
   const changed = await changes.users(range);
-  const then = (await statesThen(reader, changed, position)).filter((user) => matches(user, filter));
-  const texts = lines.of(then);
+  const then = await statesThen(reader, changed, position);
   return rows
     .filter(({ id }) => !changed.has(id))
-    .concat(then.map(({ id }, n) => ({ id, line: texts[n] ?? '' })))
+    .concat(then.filter((user) => matches(user, filter)).map(rowOf))
     .sort((a, b) => a.id - b.id)
-    .map(({ line }) => line)
+    .map(lines.of)
     .join('');
 }
 
@@ -164,4 +170,13 @@ function matches(user: User, { email, name, q }: UserFilter): boolean {
     (name === undefined || nameKey(user.name) === nameKey(name)) &&
     (q === undefined || searchKey(user.name, user.email).includes(searchTerm(q)))
   );
+}
+
+function rowOf({ attributes, createdAt, updatedAt, ...rest }: User): UserRow {
+  return {
+    ...rest,
+    attributes: JSON.stringify(attributes),
+    created_at: createdAt,
+    updated_at: updatedAt,
+  };
 }

@@ -97,7 +97,7 @@ async function importRows(
     for (const email of applied.emails) seen.add(email);
     report(context, source, place.offset, counts);
     if (applied.conflict !== undefined) throw conflictAt(applied.conflict.row.line, counts);
-    await pace.rest(performance.now() - begun);
+    await pace.rest(performance.now() - begun, signal);
   }
   report(context, source, source.bytes, counts);
   await context.save(async () => ({ place, counts, isRead: true }) satisfies Checkpoint);

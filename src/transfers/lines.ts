@@ -1,16 +1,16 @@
 import { rfc3339 } from '../db/time.ts';
 import type { DialectName } from '../db/url.ts';
-import type { User } from '../users/users.schemas.ts';
+import { type UserRow, userJson } from '../users/user-json.ts';
 
 /**
  * How a user stands in a file, said twice: in SQL, because a database makes a page of lines in a fifth of the time that
- * it takes to read rows and write them here, and in JavaScript for the few who have changed since. The tests hold both
- * to the same bytes. No line holds a line end but its own, and it ends with one.
+ * it takes to read rows and write them here, and in JavaScript for pages of which some have changed since. The tests hold
+ * both to the same bytes. A line ends with its line end. What SQL cannot write, a time of the year 10000, is null there.
  */
 export interface Lines {
   header: string;
   sql(dialect: DialectName): string;
-  of(users: readonly User[]): string[];
+  of(row: UserRow): string;
 }
 
 /** JSON Lines of `User`, its members in the order of the schema. */
@@ -34,7 +34,7 @@ export const ndjsonLines: Lines = {
       else '"createdAt":"' || ${created} || '","updatedAt":"' || ${updated} || '"' end`;
     return `'{${texts.join(',')},' || ${times} || '}\n'`;
   },
-  of: (users) => users.map((user) => `${JSON.stringify(user)}\n`),
+  of: (row) => `${userJson(row)}\n`,
 };
 
 /** What a spreadsheet would take for the beginning of a formula, in ASCII and full width; the list of csv-stringify. */
@@ -57,13 +57,13 @@ export async function csvLines(raw: boolean): Promise<Lines> {
     sql(dialect) {
       const quoted = (column: string) => `'"' || replace(${column}, '"', '""') || '"'`;
       const within = dialect === 'sqlite' ? 'instr' : 'strpos';
-      const isFormula = (column: string) => `${within}('${FORMULA}', substr(${column}, 1, 1)) > 0`;
+      const isFormula = (column: string) =>
+        `${within}('${FORMULA}', nullif(substr(${column}, 1, 1), '')) > 0`;
       const defused = (column: string) =>
         raw ? column : `case when ${isFormula(column)} then '''' || ${column} else ${column} end`;
       const cells = ['id', quoted(defused('name')), quoted(defused('email'))];
       return `${[...cells, quoted('cast(attributes as text)')].join(` || ',' || `)} || '\r\n'`;
     },
-    of: (users) =>
-      users.map((user) => stringify([{ ...user, attributes: JSON.stringify(user.attributes) }], options)),
+    of: (row) => stringify([row], options),
   };
 }

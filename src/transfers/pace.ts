@@ -1,7 +1,9 @@
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 
-/** Other requests are answered: what can wait then rests after each step, so many times as long as that took. */
+/** While others are served, a rest after each step: so many times as long as that took, */
 const REST = 2;
+/** but no longer than this: it may have waited for a lock. */
+const LONGEST_REST_MS = 1000;
 
 /** How much of a long work is done at once, and how soon the next of it begins: by whether others are served meanwhile. */
 export class Pace {
@@ -19,8 +21,8 @@ export class Pace {
   }
 
   /** After a step that took `ms`. What has come meanwhile goes first in any case. */
-  async rest(ms: number): Promise<void> {
-    if (this.#isBusy()) await sleep(ms * REST);
+  async rest(ms: number, signal?: AbortSignal): Promise<void> {
+    if (this.#isBusy()) await sleep(Math.min(ms * REST, LONGEST_REST_MS), undefined, signal && { signal });
     else await turn();
   }
 }

@@ -56,19 +56,20 @@ export async function listUsers(reader: Reader, query: ListUsersQuery): Promise<
 }
 
 /**
- * The users with `after` < id ≤ `to`, by id, at most `limit`, as what `query` makes of the SQL that finds them: all that is
- * to stand behind its `select …`.
+ * What stands behind `select …` for the users with `after` < id ≤ `to`, by id, at most `limit`. A `to` that keeps few out
+ * belongs around it: PostgreSQL would think that such a range is small, and go along it rather than ask the trigrams.
  * @throws {Malformed} for a `q` too short for its index
  */
-export function readUsers<Row>(
-  reader: Reader,
+export function fromUsers(
+  dialect: DialectName,
   filter: UserFilter,
-  { after, to, limit }: { after: number; to: number; limit: number },
-  query: (from: string) => string,
-): Promise<Row[]> {
-  const range = { sql: 'id > ? and id <= ?', values: [after, to] };
-  const { sql, values } = from(reader.dialect, filter, { by: 'order by id' }, range, limit);
-  return reader.read<Row>(query(sql), values);
+  { after, to, limit }: { after: number; to?: number; limit: number },
+): Condition {
+  const ranges = [
+    ...(after > 0 ? [{ sql: 'id > ?', values: [after] }] : []),
+    ...(to === undefined ? [] : [{ sql: 'id <= ?', values: [to] }]),
+  ];
+  return from(dialect, filter, { by: 'order by id' }, ranges, limit);
 }
 
 function readOrder(dialect: DialectName, query: ListUsersQuery, list: unknown, column: string): Order {
@@ -108,7 +109,7 @@ async function findRows(
   const { email, name, q } = query;
   if (q !== undefined && email === undefined && name === undefined && order.column !== 'id')
     return search(reader, readTerm(q), order, range, limit);
-  const { sql, values } = from(reader.dialect, query, order, range, limit);
+  const { sql, values } = from(reader.dialect, query, order, range === undefined ? [] : [range], limit);
   return reader.read<UserRow>(`select ${USER_COLUMNS} ${sql}`, values);
 }
 
@@ -117,17 +118,18 @@ function from(
   dialect: DialectName,
   { email, name, q }: UserFilter,
   { by }: Pick<Order, 'by'>,
-  range: Condition | undefined,
+  ranges: readonly Condition[],
   limit: number,
 ): Condition {
-  const filters = [range];
+  const filters = [...ranges];
   if (email !== undefined) filters.push({ sql: 'email_key = ?', values: [emailKey(email)] });
   if (name !== undefined) filters.push({ sql: 'name_key = ?', values: [nameKey(name)] });
   if (q !== undefined) {
-    const isAlone = filters.length === 1;
+    const isAlone = filters.length === ranges.length;
     // The trigrams of a page are in the order of the ids themselves.
-    const rest = `${range === undefined ? '' : `and ${range.sql}`} ${by} limit ?`;
-    const page = { sql: rest.replace(/\bid\b/g, 'rowid'), values: [...(range?.values ?? []), limit] };
+    const rest = `${ranges.map(({ sql }) => `and ${sql}`).join(' ')} ${by} limit ?`;
+    const values = ranges.flatMap((range) => range.values);
+    const page = { sql: rest.replace(/\bid\b/g, 'rowid'), values: [...values, limit] };
     const term = readTerm(q);
     filters.push(isAlone ? matchesSearch(dialect, term, page) : contains(dialect, 'search_key', term));
   }
