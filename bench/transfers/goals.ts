@@ -25,7 +25,7 @@ export function goalsOf(report: TransfersReport): Goal[] {
 
 function importGoals({ database, whole, bareRate, peers, beside, killedAt }: ImportGroup): Goal[] {
   const of = goalsFor(`${DATABASE_TITLES[database]}, import`);
-  const best = Math.max(...peers.map(({ rate }) => rate));
+  const best = peers.length === 0 ? undefined : Math.max(...peers.map(({ rate }) => rate));
   return [
     ...of.atMost('memory above idle, MB', inMegabytes(whole?.aboveIdleBytes), MOST_ABOVE_IDLE_MB),
     ...of.atMost('time of the last tenth beside the first', whole?.lastTenth, MOST_LAST_TENTH),
