@@ -50,3 +50,18 @@ t.test('a file that cannot be opened says so to whoever asks', async (t) => {
   await t.rejects(connection.run('select 1'), /directory does not exist/);
   await connection.close();
 });
+
+t.test('two pieces of one memory are kept as they are, and stay with whoever sent them', async (t) => {
+  const connection = connectSqlite(join(t.testdir(), 'muster.db'));
+  t.teardown(() => connection.close());
+  const whole = Buffer.from('abcdef');
+  const pieces = [whole.subarray(0, 2), whole.subarray(3)];
+  const bytes = { a: new Uint8Array([97, 98]), b: new Uint8Array([100, 101, 102]) };
+  t.same((await connection.run('select ? as a, ? as b', pieces)).rows, [bytes]);
+  t.same(
+    (await connection.run('select 1 as n')).rows,
+    [{ n: 1 }],
+    'the next answer is that of the next question',
+  );
+  t.equal(String(whole), 'abcdef');
+});
