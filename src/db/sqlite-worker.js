@@ -33,7 +33,7 @@ parentPort.on('message', (request) => {
 
 /**
  * Bytes are sent as a copy, which is given back here and not when this thread's heap, which is small, is next looked
- * through: of a file that is uploaded that were 60 MB. Two pieces of one memory come as two views of one copy.
+ * through: by then it would be most of what an upload takes. Two pieces of one memory come as two views of one copy.
  */
 function giveBack(values) {
   for (const value of values) {

@@ -3,8 +3,8 @@ import type { DialectName } from '../db/url.ts';
 import { type UserRow, userJson } from '../users/user-json.ts';
 
 /**
- * How a user stands in a file, said twice: in SQL, because a database makes a page of lines in a fifth of the time that
- * it takes to read rows and write them here, and in JavaScript for pages of which some have changed since. The tests hold
+ * How a user stands in a file, said twice: in SQL, because a database makes a page of lines sooner than rows are read and
+ * written here (`npm run export` in `bench/`), and in JavaScript for pages of which some have changed since. The tests hold
  * both to the same bytes. A line ends with its line end. What SQL cannot write, a time of the year 10000, is null there.
  */
 export interface Lines {
