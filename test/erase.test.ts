@@ -4,8 +4,10 @@ import Database from 'better-sqlite3';
 import t from 'tap';
 import { Type } from 'typebox';
 import { pruneChanges } from '../src/changes/log.ts';
+import type { Tx } from '../src/db/tx.ts';
 import { sqlitePath } from '../src/db/url.ts';
-import { defineTask } from '../src/tasks/kinds.ts';
+import { defineTask, type TaskContext } from '../src/tasks/kinds.ts';
+import { eraseOf } from '../src/users/erase.task.ts';
 import { startApp } from './support/app.ts';
 import { emptyDatabase, onEachDatabase } from './support/databases.ts';
 import { Follower } from './support/follow.ts';
@@ -232,6 +234,30 @@ onEachDatabase(
     for (const one of [1, 2, 3]) t.match(await settled(app, one), { state: 'cancelled' });
   },
 );
+
+onEachDatabase('who gets a number only after an erasure has looked for it stays', async (t, dialect) => {
+  const { app, request } = await startApp(t, dialect);
+  let looks = 0;
+  const run = async () => {
+    const context = {
+      input: { userId: 1 },
+      actor: null,
+      signal: AbortSignal.timeout(60_000),
+      checkpoint: undefined as unknown,
+      write: app.write,
+      async save(work: (tx: Tx) => Promise<unknown>) {
+        context.checkpoint = await app.write(work);
+        if (++looks === 1) await request('POST', '/users', { json: PERSON });
+      },
+    };
+    await eraseOf([], async () => {}).run(context as unknown as TaskContext<{ userId: number }>);
+  };
+  await run();
+  t.match(await wholeLog({ request }), [{ type: 'user.created', user: PERSON }]);
+  t.match((await request('GET', '/users/1')).json(), PERSON);
+  await run();
+  t.equal((await request('GET', '/users/1')).status, 404, 'and can be erased');
+});
 
 t.test('on SQLite no byte of an erased user is left', async (t) => {
   const databaseUrl = await emptyDatabase(t, 'sqlite');

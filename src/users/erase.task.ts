@@ -70,11 +70,12 @@ export function eraseOf(
       if (context.checkpoint == null) {
         await save(async (tx) => {
           const person = await findPerson(tx, input.userId);
-          if (person.isThere) await deleteUser(tx, input.userId, {}, actor);
+          if (person?.isThere) await deleteUser(tx, input.userId, {}, actor);
           return person;
         });
       }
-      const person = context.checkpoint as Person;
+      const person = context.checkpoint as Person | null;
+      if (person === null) return; // whoever gets that number meanwhile has not been asked for
       for (const { erase } of erasables) await erase(write, person, signal);
       await save(async (tx) => {
         await eraseFromLog(tx, input.userId, actor);
@@ -85,13 +86,14 @@ export function eraseOf(
   });
 }
 
-/** All that their row and the log know of a person. */
-async function findPerson(tx: Tx, userId: number): Promise<Person & { isThere: boolean }> {
+/** All that their row and the log know of a person; null: neither knows of any. */
+async function findPerson(tx: Tx, userId: number): Promise<(Person & { isThere: boolean }) | null> {
   const changes = await readChangesOf(tx, userId);
   const rows = await tx.execute<Pick<User, 'name' | 'email'> & { attributes: string }>(
     'select name, email, cast(attributes as text) as attributes from users where id = ?',
     [userId],
   );
+  if (changes.length === 0 && rows.length === 0) return null;
   const users: Pick<User, 'name' | 'email' | 'attributes'>[] = [
     ...changes.flatMap(({ state }) => (state === null ? [] : [JSON.parse(state)])),
     ...rows.map((row) => ({ ...row, attributes: JSON.parse(row.attributes) })),
