@@ -139,6 +139,21 @@ t.test('every parameter has a description and an example, and a default makes it
   }
 });
 
+t.test('no member that has a default is required', async (t) => {
+  const { ImportInput } = document.components?.schemas ?? {};
+  t.strictSame(ImportInput?.required, ['format']);
+  for (const [name, { required = [], properties = {} }] of Object.entries(
+    document.components?.schemas ?? {},
+  )) {
+    const made = Object.entries(properties).filter(([, member]) => 'default' in member);
+    t.strictSame(
+      made.filter(([member]) => required.includes(member)),
+      [],
+      name,
+    );
+  }
+});
+
 t.test('every body, asked for or answered, has an example', async (t) => {
   const bodies = operations.flatMap(({ name, operation: { requestBody } }) =>
     requestBody === undefined || '$ref' in requestBody ? [] : [{ name, content: requestBody.content }],

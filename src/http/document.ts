@@ -7,6 +7,8 @@ interface Schema {
   items?: Schema;
   default?: unknown;
   examples?: unknown[];
+  required?: string[];
+  properties?: Record<string, Schema>;
   oneOf?: Schema[];
   discriminator?: { mapping?: Record<string, string | undefined> };
   'x-tags'?: string[];
@@ -47,7 +49,10 @@ export function finishDocument(document: OpenAPIV3_1.Document): OpenAPIV3_1.Docu
       }
     }
   }
-  Object.values(schemas).forEach(mapKinds);
+  for (const schema of Object.values(schemas)) {
+    mapKinds(schema);
+    leaveOutDefaults(schema);
+  }
   return { openapi, info, servers, security, tags, paths, components, ...rest } as OpenAPIV3_1.Document;
 }
 
@@ -59,9 +64,16 @@ function mapKinds(schema: Schema): void {
   delete schema['x-tags'];
 }
 
+/** What has a default is always there for a handler, so its schema requires it, but a caller may leave it out. */
+function leaveOutDefaults(schema: Schema): void {
+  const { required, properties = {} } = schema;
+  if (required !== undefined)
+    schema.required = required.filter((name) => properties[name]?.default === undefined);
+}
+
 /**
- * Header names are lower-case where Fastify validates; people know them by their other form. A parameter with a default
- * is always there for a handler, so its schema requires it, but a caller may leave it out. The page under /docs fills in
+ * Header names are lower-case where Fastify validates; people know them by their other form. As with members, a caller may
+ * leave a parameter with a default out. The page under /docs fills in
  * the example of a parameter and sends it: of one that may be left out, such as a cursor, the example therefore stays
  * with the schema.
  */
