@@ -56,9 +56,10 @@ export async function csvLines(raw: boolean): Promise<Lines> {
     header: `${options.columns.join(',')}\r\n`,
     sql(dialect) {
       const quoted = (column: string) => `'"' || replace(${column}, '"', '""') || '"'`;
-      const within = dialect === 'sqlite' ? 'instr' : 'strpos';
+      const [first, within] = dialect === 'sqlite' ? ['unicode', 'instr'] : ['ascii', 'strpos'];
+      // Most texts begin with a letter, between `@` and full width: that is seen for a tenth of what looking them up costs.
       const isFormula = (column: string) =>
-        `${within}('${FORMULA}', nullif(substr(${column}, 1, 1), '')) > 0`;
+        `not ${first}(${column}) between 65 and 65280 and ${within}('${FORMULA}', nullif(substr(${column}, 1, 1), '')) > 0`;
       const defused = (column: string) =>
         raw ? column : `case when ${isFormula(column)} then '''' || ${column} else ${column} end`;
       const cells = ['id', quoted(defused('name')), quoted(defused('email'))];

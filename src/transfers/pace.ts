@@ -1,7 +1,7 @@
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 
 /** While others are served, a rest after each step: so many times as long as that took, */
-const REST = 2;
+const REST = 6;
 /** but no longer than this: it may have waited for a lock. */
 const LONGEST_REST_MS = 1000;
 
