@@ -189,8 +189,8 @@ onEachDatabase(
 onEachDatabase('a browser’s form is read, by the type or the name of its file', async (t, dialect) => {
   const app = await startApp(t, dialect);
   const part = (name: string, type: string, body: string) =>
-    `--x\r\nContent-Disposition: form-data; name="note"\r\n\r\nhello\r\n--x\r\nContent-Disposition: form-data; ` +
-    `name="file"; filename="${name}"\r\nContent-Type: ${type}\r\n\r\n${body}\r\n--x--\r\n`;
+    `--x\r\nContent-Disposition: form-data; name="file"; filename="${name}"\r\nContent-Type: ${type}\r\n\r\n` +
+    `${body}\r\n--x--\r\n`;
   const type = 'multipart/form-data; boundary=x';
   const csv = 'name,email\r\nAda,ada@example.com\r\n';
   t.match((await importFile(app, part('p.csv', 'application/vnd.ms-excel', csv), { type })).result, {
@@ -203,6 +203,33 @@ onEachDatabase('a browser’s form is read, by the type or the name of its file'
   const headers = { 'content-type': type };
   t.equal((await app.request('POST', '/users/import', { body: cut, headers })).status, 400);
   t.equal(await countRows(app, 'upload_blocks'), 0);
+});
+
+onEachDatabase('of a form nothing is left out in silence: it is one file in UTF-8', async (t, dialect) => {
+  const app = await startApp(t, dialect);
+  const csv = 'name,email\r\nAda,ada@example.com\r\n';
+  const file = (type = 'text/csv') =>
+    `--x\r\nContent-Disposition: form-data; name="file"; filename="p.csv"\r\nContent-Type: ${type}\r\n\r\n${csv}\r\n`;
+  const field = '--x\r\nContent-Disposition: form-data; name="dryRun"\r\n\r\ntrue\r\n';
+  const send = (type: string, ...parts: string[]) =>
+    app.request('POST', '/users/import', {
+      body: `${parts.join('')}--x--\r\n`,
+      headers: { 'content-type': `multipart/form-data; ${type}` },
+    });
+  for (const parts of [[field, file()], [file(), field], [field], [file(), file()]]) {
+    const answer = await send('boundary=x', ...parts);
+    t.match(
+      [answer.status, answer.json().detail],
+      [400, /one file .* into the query, as in \?dryRun=true/],
+      parts.join(''),
+    );
+  }
+  for (const charset of ['utf-16', '"ISO-8859-1"']) {
+    const answer = await send('boundary="x"', file(`text/csv; charset=${charset}`));
+    t.match([answer.status, answer.json().detail], [415, /UTF-8/], charset);
+  }
+  for (const table of ['uploads', 'upload_blocks', 'tasks']) t.equal(await countRows(app, table), 0, table);
+  t.equal((await send('boundary="x"', file('Text/CSV;charset="UTF-8"'))).status, 202);
 });
 
 onEachDatabase('the same file with the same Idempotency-Key is imported once', async (t, dialect) => {
