@@ -225,6 +225,16 @@ t.test(
   },
 );
 
+t.test('a PostgreSQL database that cannot hold every character is refused', async (t) => {
+  const server = await postgresServer();
+  for (const encoding of ['LATIN1', 'SQL_ASCII']) {
+    const name = `in_${encoding.toLowerCase()}`;
+    await server.query(`create database ${name} template template0 encoding '${encoding}' locale 'C'`);
+    const opening = openMigratedDatabase({ databaseUrl: server.url(name), entities });
+    await t.rejects(opening, { message: new RegExp(`${name} is in ${encoding}, .* encoding 'UTF8' .*$`) });
+  }
+});
+
 t.test('a symbolic link is the same directory', async (t) => {
   const databaseUrl = await emptyDatabase(t, 'sqlite');
   const { close } = await openMigratedDatabase({ databaseUrl, entities });
