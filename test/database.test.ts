@@ -1,4 +1,4 @@
-import { copyFile, open, readdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { copyFile, link, open, readdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSchema } from '@mikro-orm/sql';
 import Database from 'better-sqlite3';
@@ -239,11 +239,27 @@ t.test('a symbolic link is the same directory', async (t) => {
   const databaseUrl = await emptyDatabase(t, 'sqlite');
   const { close } = await openMigratedDatabase({ databaseUrl, entities });
   t.teardown(close);
-  const link = join(await temporaryFolder(t), 'link.db');
-  await symlink(sqlitePath(databaseUrl), link);
-  await t.rejects(openMigratedDatabase({ databaseUrl: `sqlite:${link}`, entities }), {
+  const other = join(await temporaryFolder(t), 'link.db');
+  await symlink(sqlitePath(databaseUrl), other);
+  await t.rejects(openMigratedDatabase({ databaseUrl: `sqlite:${other}`, entities }), {
     message: /in use by another/,
   });
+});
+
+t.test('a file with a second name is not served: the other could be at the same time', async (t) => {
+  const databaseUrl = await emptyDatabase(t, 'sqlite');
+  await (await openMigratedDatabase({ databaseUrl, entities })).close();
+  const folder = await temporaryFolder(t);
+  const other = join(folder, 'other.db');
+  await link(sqlitePath(databaseUrl), other);
+  for (const url of [databaseUrl, `sqlite:${other}`]) {
+    await t.rejects(openMigratedDatabase({ databaseUrl: url, entities }), {
+      message: /\.db has another name \(a hard link\)/,
+    });
+  }
+  t.strictSame(await readdir(folder), ['other.db'], 'nothing is made beside it');
+  await rm(other);
+  await (await openMigratedDatabase({ databaseUrl, entities })).close();
 });
 
 t.test('a full disk refuses writes, and everything goes on when there is space again', async (t) => {
