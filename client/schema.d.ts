@@ -2210,7 +2210,7 @@ export interface components {
          */
         PeopleNdjson: unknown;
         /**
-         * @description A form with a file, as a browser sends it: the first file is read, by its type or the end of its name (`.csv`, `.ndjson`, `.jsonl`).
+         * @description A form with one file, as a browser sends it, and nothing else. The file is read by its type or the end of its name (`.csv`, `.ndjson`, `.jsonl`).
          * @example {
          *       "file": "name,email,team\r\nAda Lovelace,ada@example.com,engines\r\n"
          *     }

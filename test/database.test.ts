@@ -1,4 +1,15 @@
-import { copyFile, open, readdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import {
+  copyFile,
+  link,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rm,
+  symlink,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSchema } from '@mikro-orm/sql';
 import Database from 'better-sqlite3';
@@ -203,6 +214,15 @@ t.test('a PostgreSQL that is away stops the start with one line, and no password
   t.notMatch(output, /hush/);
 });
 
+t.test('a folder is no database, and the start says so', async (t) => {
+  const folder = await temporaryFolder(t);
+  await mkdir(join(folder, 'data'));
+  await t.rejects(openMigratedDatabase({ databaseUrl: `sqlite:${join(folder, 'data')}`, entities }), {
+    message: /data cannot be used: it is a folder$/,
+  });
+  t.strictSame(await readdir(folder), ['data'], 'nothing is made beside it');
+});
+
 t.test('a database that does not exist is not made by a wrong name', async (t) => {
   const url = (await postgresServer()).url('no_such_database');
   await t.rejects(openMigratedDatabase({ databaseUrl: url, entities }), {
@@ -225,15 +245,41 @@ t.test(
   },
 );
 
+t.test('a PostgreSQL database that cannot hold every character is refused', async (t) => {
+  const server = await postgresServer();
+  for (const encoding of ['LATIN1', 'SQL_ASCII']) {
+    const name = `in_${encoding.toLowerCase()}`;
+    await server.query(`create database ${name} template template0 encoding '${encoding}' locale 'C'`);
+    const opening = openMigratedDatabase({ databaseUrl: server.url(name), entities });
+    await t.rejects(opening, { message: new RegExp(`${name} is in ${encoding}, .* encoding 'UTF8' .*$`) });
+  }
+});
+
 t.test('a symbolic link is the same directory', async (t) => {
   const databaseUrl = await emptyDatabase(t, 'sqlite');
   const { close } = await openMigratedDatabase({ databaseUrl, entities });
   t.teardown(close);
-  const link = join(await temporaryFolder(t), 'link.db');
-  await symlink(sqlitePath(databaseUrl), link);
-  await t.rejects(openMigratedDatabase({ databaseUrl: `sqlite:${link}`, entities }), {
+  const other = join(await temporaryFolder(t), 'link.db');
+  await symlink(sqlitePath(databaseUrl), other);
+  await t.rejects(openMigratedDatabase({ databaseUrl: `sqlite:${other}`, entities }), {
     message: /in use by another/,
   });
+});
+
+t.test('a file with a second name is not served: the other could be at the same time', async (t) => {
+  const databaseUrl = await emptyDatabase(t, 'sqlite');
+  await (await openMigratedDatabase({ databaseUrl, entities })).close();
+  const folder = await temporaryFolder(t);
+  const other = join(folder, 'other.db');
+  await link(sqlitePath(databaseUrl), other);
+  for (const url of [databaseUrl, `sqlite:${other}`]) {
+    await t.rejects(openMigratedDatabase({ databaseUrl: url, entities }), {
+      message: /\.db has another name \(a hard link\)/,
+    });
+  }
+  t.strictSame(await readdir(folder), ['other.db'], 'nothing is made beside it');
+  await rm(other);
+  await (await openMigratedDatabase({ databaseUrl, entities })).close();
 });
 
 t.test('a full disk refuses writes, and everything goes on when there is space again', async (t) => {

@@ -20,7 +20,7 @@ async function listed(app: TestApp): Promise<Listed[]> {
 onEachDatabase('a CSV becomes users, with their changes, and says what it refused', async (t, dialect) => {
   const app = await startApp(t, dialect);
   const file = [
-    '\ufeffTeam, EMAIL ,Name,attributes,id\r\n',
+    '\ufeffTeam,EMAIL,Name,attributes,id\r\n',
     'engines,ada@example.com,Ada Lovelace,"{""desk"":12}",77\r\n',
     '\r\n',
     ',grace@example.com,"Grace ""G"" Hopper",,\n',
@@ -50,7 +50,7 @@ onEachDatabase('a CSV becomes users, with their changes, and says what it refuse
   t.strictSame(
     errors.text.split('\r\n').map((line) => line.replace(/^(\d+),".*",/, '$1: ')),
     [
-      'muster-line,muster-reason,Team, EMAIL ,Name,attributes,id',
+      'muster-line,muster-reason,Team,EMAIL,Name,attributes,id',
       '5: x,nobody,Bad,,',
       '6: short',
       '10: x,q@example.com,Quo"te,,',
@@ -72,6 +72,22 @@ onEachDatabase('refused rows can be mended and sent again as they are', async (t
   t.match((await importFile(app, third.replace('Grace,,', 'Grace,grace@example.com,'))).result, {
     created: 1,
   });
+
+  const broken = await importFile(app, '\ufeffname,email\nAda,ada@@example.com\nshort\nx,"a"b,\n');
+  const errorsOf = async (id: number) => (await app.request('GET', `/tasks/${id}/errors`)).text;
+  const once = await errorsOf(broken.id);
+  let sent = once;
+  for (let round = 1; round <= 3; round++) {
+    const task = await importFile(app, sent);
+    t.match(task.result, { created: 0, refused: 3 });
+    sent = await errorsOf(task.id);
+  }
+  const ownColumns = (text: string) => text.replace(/^\d+,"(?:[^"]|"")*",/gm, '');
+  t.equal(ownColumns(sent), ownColumns(once), 'however often');
+  const byHand = await importFile(app, '"muster-line",Muster-Reason,name,email\n2,no email,Ada,\n');
+  t.match((await errorsOf(byHand.id)).split('\r\n'), ['muster-line,muster-reason,name,email', /",Ada,$/, '']);
+  const spaced = await importFile(app, '{"muster-line": 1, "muster-reason": "no", "name": "No"}', NDJSON);
+  t.match(await errorsOf(spaced.id), /^{"muster-line":1,"muster-reason":"[^"]+", "name": "No"}\n$/);
 
   const lines = '{"name":"Bob","email":"bob"}\n[1]\n{"name":\n{"name":"No","email":"n@x.org","extra":1}\n';
   const fourth = await importFile(app, lines, NDJSON);
@@ -141,6 +157,10 @@ onEachDatabase('what becomes of a row whose email is taken is said in the query'
     progress: { counts: { created: 1, refused: 1 } },
   });
   t.equal((await listed(app)).length, 3, 'what was before it stays');
+  const dry = await importFile(app, 'name,email\nNewer,newer@example.com\nBob,bob@example.com\n', {
+    query: 'onConflict=fail&dryRun=true',
+  });
+  t.match(dry.error, { message: /^Line 3: .* writes no user; with the 1 rows .* would be done: 1 created/ });
 });
 
 onEachDatabase(
@@ -181,6 +201,15 @@ onEachDatabase(
       ).status,
       400,
     );
+    for (const [header, said] of [
+      ['name;email;team', /there is no column name, but ";": cells are separated by commas/],
+      ['name\temail', /no column name, but "\\t": cells/],
+      ['name, email', /" email" has white space around it/],
+      ['name,email,muster-line ', /"muster-line " has white space around it/],
+    ] as const) {
+      const answer = await send(`${header}\n`, 'text/csv');
+      t.match([answer.status, answer.json().detail], [422, said], header);
+    }
     for (const table of ['uploads', 'upload_blocks']) t.equal(await countRows(app, table), 0, table);
     t.match((await importFile(app, '', NDJSON)).result, { created: 0, refused: 0 });
   },
@@ -189,8 +218,8 @@ onEachDatabase(
 onEachDatabase('a browser’s form is read, by the type or the name of its file', async (t, dialect) => {
   const app = await startApp(t, dialect);
   const part = (name: string, type: string, body: string) =>
-    `--x\r\nContent-Disposition: form-data; name="note"\r\n\r\nhello\r\n--x\r\nContent-Disposition: form-data; ` +
-    `name="file"; filename="${name}"\r\nContent-Type: ${type}\r\n\r\n${body}\r\n--x--\r\n`;
+    `--x\r\nContent-Disposition: form-data; name="file"; filename="${name}"\r\nContent-Type: ${type}\r\n\r\n` +
+    `${body}\r\n--x--\r\n`;
   const type = 'multipart/form-data; boundary=x';
   const csv = 'name,email\r\nAda,ada@example.com\r\n';
   t.match((await importFile(app, part('p.csv', 'application/vnd.ms-excel', csv), { type })).result, {
@@ -203,6 +232,33 @@ onEachDatabase('a browser’s form is read, by the type or the name of its file'
   const headers = { 'content-type': type };
   t.equal((await app.request('POST', '/users/import', { body: cut, headers })).status, 400);
   t.equal(await countRows(app, 'upload_blocks'), 0);
+});
+
+onEachDatabase('of a form nothing is left out in silence: it is one file in UTF-8', async (t, dialect) => {
+  const app = await startApp(t, dialect);
+  const csv = 'name,email\r\nAda,ada@example.com\r\n';
+  const file = (type = 'text/csv') =>
+    `--x\r\nContent-Disposition: form-data; name="file"; filename="p.csv"\r\nContent-Type: ${type}\r\n\r\n${csv}\r\n`;
+  const field = '--x\r\nContent-Disposition: form-data; name="dryRun"\r\n\r\ntrue\r\n';
+  const send = (type: string, ...parts: string[]) =>
+    app.request('POST', '/users/import', {
+      body: `${parts.join('')}--x--\r\n`,
+      headers: { 'content-type': `multipart/form-data; ${type}` },
+    });
+  for (const parts of [[field, file()], [file(), field], [field], [file(), file()]]) {
+    const answer = await send('boundary=x', ...parts);
+    t.match(
+      [answer.status, answer.json().detail],
+      [400, /one file .* into the query, as in \?dryRun=true/],
+      parts.join(''),
+    );
+  }
+  for (const charset of ['utf-16', '"ISO-8859-1"']) {
+    const answer = await send('boundary="x"', file(`text/csv; charset=${charset}`));
+    t.match([answer.status, answer.json().detail], [415, /UTF-8/], charset);
+  }
+  for (const table of ['uploads', 'upload_blocks', 'tasks']) t.equal(await countRows(app, table), 0, table);
+  t.equal((await send('boundary="x"', file('Text/CSV;charset="UTF-8"'))).status, 202);
 });
 
 onEachDatabase('the same file with the same Idempotency-Key is imported once', async (t, dialect) => {

@@ -57,7 +57,12 @@ export async function openDatabase(settings: OrmSettings): Promise<Database & { 
 async function connect(orm: Orm, databaseUrl: string): Promise<void> {
   try {
     if (dialectOf(databaseUrl) === 'sqlite') return await configureSqlite(orm, sqlitePath(databaseUrl));
-    await orm.em.getConnection().execute('select 1');
+    const [row] = await orm.em.getConnection().execute<{ server_encoding: string }[]>('show server_encoding');
+    if (row?.server_encoding === 'UTF8') return;
+    throw new StartError(
+      `the database ${redactUrl(databaseUrl)} is in ${row?.server_encoding}, and cannot hold every character: ` +
+        `make one with create database NAME template template0 encoding 'UTF8' locale 'C'`,
+    );
   } catch (error) {
     if (error instanceof StartError || !(error instanceof Error)) throw error;
     const why = error.message || error.name;

@@ -46,11 +46,21 @@ export async function takeGuard(path: string): Promise<Guard> {
   }
 }
 
-/** Beside the file itself: through a symbolic link it would be another one. */
+/**
+ * Beside the file itself: through a symbolic link it would be another one. Through a hard link it is, and so is the
+ * journal: two services would each lose what the other writes.
+ */
 async function guardOf(path: string): Promise<string> {
   // Names and addresses of people: the folder is for this user only.
   await mkdir(dirname(path), { recursive: true, mode: 0o700 }).catch(refuse(path));
   const real = await realpath(path).catch(() => path);
+  const there = await stat(real).catch(() => undefined);
+  if (there?.isDirectory()) refuse(path)(new Error('it is a folder'));
+  if (there?.isFile() && there.nlink > 1) {
+    throw new StartError(
+      `${path} has another name (a hard link), by which it could be served at the same time: remove that, or serve a copy`,
+    );
+  }
   return `${real}-guard`;
 }
 

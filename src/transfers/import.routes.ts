@@ -141,25 +141,21 @@ async function fileOf(
   slowestMs: number,
 ): Promise<{ format: Format; bytes: AsyncIterable<Buffer> }> {
   const written = request.headers['content-type'] ?? '';
-  const [type, charset] = mediaType(written);
-  if (charset !== undefined && !/^(utf-?8|us-ascii)$/.test(charset)) throw unreadable();
+  const type = mediaType(written);
   const body = readSlowly(request, slowestMs);
-  if (type !== FORM) {
-    const format = FORMAT_OF[type];
-    if (format === undefined) throw unreadable();
-    return { format, bytes: body };
-  }
-  const file = await findFile(written, body);
+  const file = type === FORM ? await findFile(written, body) : { type: written, name: '', bytes: body };
   const ending = file.name.split('.').at(-1)?.toLowerCase() ?? '';
-  const format = FORMAT_OF[file.type] ?? FORMAT_OF_NAME[ending];
+  const format = FORMAT_OF[mediaType(file.type)] ?? FORMAT_OF_NAME[ending];
   if (format === undefined) throw unreadable();
   return { format, bytes: file.bytes };
 }
 
-function mediaType(contentType: string): [type: string, charset: string | undefined] {
+/** @throws {UnsupportedMediaType} when it is in another charset than UTF-8 */
+function mediaType(contentType: string): string {
   const [type = ''] = contentType.split(';');
   const charset = /;\s*charset\s*=\s*"?([^";\s]+)/i.exec(contentType)?.[1];
-  return [type.trim().toLowerCase(), charset?.toLowerCase()];
+  if (charset !== undefined && !/^(utf-?8|us-ascii)$/i.test(charset)) throw unreadable();
+  return type.trim().toLowerCase();
 }
 
 function unreadable(): UnsupportedMediaType {

@@ -96,8 +96,8 @@ export const PeopleNdjson = {
 export const PeopleForm = {
   $id: 'PeopleForm',
   description:
-    'A form with a file, as a browser sends it: the first file is read, by its type or the end of its name (`.csv`, ' +
-    '`.ndjson`, `.jsonl`).',
+    'A form with one file, as a browser sends it, and nothing else. The file is read by its type or the end of its name ' +
+    '(`.csv`, `.ndjson`, `.jsonl`).',
   examples: [{ file: 'name,email,team\r\nAda Lovelace,ada@example.com,engines\r\n' }],
 } as const;
 
