@@ -1,5 +1,6 @@
 import t from 'tap';
 import { backToNormal, type Vitals } from './torture/calm.ts';
+import { leftOpen } from './torture/nemesis/clients.ts';
 
 const BEFORE: Vitals = {
   heldBytes: 38_000_000,
@@ -48,4 +49,10 @@ for (const [name, [tooMuch, allowed]] of Object.entries(LIMITS))
 t.test('so is a service that says nothing', async (t) => {
   const silent = () => Promise.reject(new Error('ECONNREFUSED'));
   t.match(await backToNormal(silent, BEFORE, 0), [/there are no metrics: Error: ECONNREFUSED/]);
+});
+
+t.test('so is a silent connection that the service has not closed', async (t) => {
+  const [closed, open] = [{ readyState: 'closed' }, { readyState: 'open' }] as const;
+  t.strictSame(leftOpen([closed, open, closed]), ['1 of 3 silent connections are still open']);
+  t.strictSame(leftOpen([closed, closed]), []);
 });
