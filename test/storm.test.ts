@@ -107,7 +107,7 @@ onEachDatabase(
       undone: [],
       held: 0,
     };
-    const taken: Taken = { ids: new Map(), order: new Map() };
+    const taken: Taken = { ids: new Map(), changes: [] };
     const receiver = await startReceiver(t, ({ id, body: { data } }, response) => {
       response.writeHead(204).end();
       take(taken, id, data);

@@ -1,6 +1,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Change } from './log.ts';
 import type { Owner } from './owner.ts';
 
 /** Tests receive on this machine, which webhooks do not reach by default. */
@@ -11,7 +12,7 @@ export interface Received {
   headers: IncomingHttpHeaders;
   path: string;
   text: string;
-  body: { type: string; timestamp: string; data: { position: number; userId: number; version: number } };
+  body: { type: string; timestamp: string; data: Change };
   at: number;
 }
 

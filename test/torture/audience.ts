@@ -1,14 +1,22 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { type Follower, followThrough } from '../support/follow.ts';
 import type { Change } from '../support/log.ts';
-import type { Life } from '../support/owner.ts';
+import type { Owner } from '../support/owner.ts';
 import { startReceiver } from '../support/receiver.ts';
 import type { Client } from './client.ts';
-import { followerSawAll, type Taken, take, webhookTookAll } from './log-invariants.ts';
+import { type Taken, take } from './log-invariants.ts';
 import { Random } from './random.ts';
 
 /** How long those who listen may need for the last change, when all is over. */
 const WITHIN_MS = 60_000;
+
+/** All that they saw. */
+export interface Heard {
+  followed: Change[][];
+  taken: Taken[];
+  /** How followers were answered that may not be. */
+  strange: string[];
+}
 
 /**
  * Those who are to see everything: a follower whose stream is cut again and again and goes on elsewhere, one that stays
@@ -20,7 +28,6 @@ export class Audience {
   readonly #follows: Promise<Change[]>[];
   #head = Number.POSITIVE_INFINITY;
   #isOver = false;
-  /** How followers were answered that may not be. */
   readonly #strange: string[] = [];
 
   constructor(bases: readonly string[], seed: number) {
@@ -38,10 +45,10 @@ export class Audience {
   }
 
   /** Makes a webhook, and gives its id. It takes what `isTaken` says, and answers 500 to the rest. */
-  async listen(life: Life, client: Client, isTaken: () => boolean = () => true): Promise<number> {
-    const taken: Taken = { ids: new Map(), order: new Map() };
+  async listen(owner: Owner, client: Client, isTaken: () => boolean = () => true): Promise<number> {
+    const taken: Taken = { ids: new Map(), changes: [] };
     this.#taken.push(taken);
-    const receiver = await startReceiver(life, ({ id, body: { data } }, response) => {
+    const receiver = await startReceiver(owner, ({ id, body: { data } }, response) => {
       receiver.received.length = 0;
       const isOk = isTaken();
       response.writeHead(isOk ? 204 : 500).end();
@@ -61,19 +68,15 @@ export class Audience {
     answered.then(judge, () => {}); // there may be nobody to answer
   }
 
-  /** Waits until all have seen all there is, and gives what somebody has not seen or should not have. */
-  async finish(log: readonly Change[]): Promise<string[]> {
+  /** Waits until all have seen all there is, for a while. */
+  async finish(log: readonly Change[], withinMs = WITHIN_MS): Promise<Heard> {
     this.#head = log.at(-1)?.position ?? 0;
-    const until = performance.now() + WITHIN_MS;
+    const until = performance.now() + withinMs;
     const follows = Promise.all(this.#follows);
     const isBehind = () => this.#taken.some(({ ids }) => log.some(({ position }) => !ids.has(position)));
     while (isBehind() && performance.now() < until) await wait(50);
     await Promise.race([follows, wait(Math.max(1000, until - performance.now()), undefined, { ref: false })]);
     this.#isOver = true; // who is behind now stays behind
-    return [
-      ...this.#strange,
-      ...(await follows).flatMap((seen) => followerSawAll(seen, log)),
-      ...this.#taken.flatMap((taken) => webhookTookAll(taken, log)),
-    ];
+    return { followed: await follows, taken: this.#taken, strange: this.#strange };
   }
 }

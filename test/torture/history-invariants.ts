@@ -68,8 +68,10 @@ export function noAcknowledgedLost(history: History, traces: Traces): string[] {
           return [`${inWords(act)}: answered ${JSON.stringify(answer)}, logged ${JSON.stringify(change)}`];
       }
       if (traces.isErased(userId) && (does === 'create' || does === 'patch')) return [];
-      const { length } = traces.of(act);
-      return length === act.changes ? [] : [`${inWords(act)} is in the log ${length} times`];
+      const found = traces.of(act);
+      const strange = found.find((change) => userId !== undefined && change.userId !== userId);
+      if (strange !== undefined) return [`${inWords(act)} is in the log of user ${strange.userId}`];
+      return found.length === act.changes ? [] : [`${inWords(act)} is in the log ${found.length} times`];
     });
 }
 
@@ -98,19 +100,35 @@ export function unknownsAreWhole(history: History, traces: Traces): string[] {
     });
 }
 
-/** Every change is somebody's, and at most as many as they asked for. */
+/** Every change is somebody's; those of the erased are counted. */
 export function nothingMadeUp(history: History, log: readonly Change[], traces: Traces): string[] {
   const asked = new Set(
     history.acts.filter(({ fate }) => fate !== 'refused').map((act) => `${TYPES[act.does]} ${keyOf(act)}`),
   );
-  // An erasure deletes first.
-  for (const { does, userId } of history.acts) if (does === 'erase') asked.add(`user.deleted ${userId}`);
   return log
-    .filter(({ userId, type, user }) => user !== null || type === 'user.deleted' || !traces.isErased(userId))
+    .filter(({ userId, user }) => user !== null || !traces.isErased(userId))
     .filter((change) => !asked.has(`${change.type} ${markOf(change) ?? change.userId}`))
     .map((change) => `nobody asked for ${JSON.stringify(change)}`);
 }
 
 function keyOf({ does, mark, userId }: Act): string {
   return does === 'delete' || does === 'erase' ? String(userId) : mark;
+}
+
+/** The changes of the erased no longer say who made them. They can be counted: none is lost, and none too many. */
+export function erasedAreCounted({ acts }: History, log: readonly Change[]): string[] {
+  const changes = Map.groupBy(log, ({ userId, type }) => `${type} ${userId}`);
+  return [...erasedIds(log)].flatMap((id) => {
+    const own = acts.filter(({ userId, fate }) => userId === id && fate !== 'refused');
+    return (['create', 'patch', 'erase'] as const).flatMap((does) => {
+      const asked = own.filter((act) => act.does === does);
+      const least = asked.filter(({ fate }) => fate === 'acknowledged').length;
+      // An erasure deletes first.
+      const types = does === 'erase' ? ['user.deleted', TYPES.erase] : [TYPES[does]];
+      return types
+        .map((type) => ({ type, count: changes.get(`${type} ${id}`)?.length ?? 0 }))
+        .filter(({ count }) => count < least || count > asked.length)
+        .map(({ type, count }) => `of the erased user ${id} there are ${count} ${type}, of ${asked.length}`);
+    });
+  });
 }

@@ -26,11 +26,11 @@ export function versionsInLine(log: readonly Change[]): string[] {
 
 export function logRebuildsTable(log: readonly Change[], users: readonly User[]): string[] {
   const rebuilt = new Map(fold(log).map((user) => [user.id, user]));
-  const there = new Map(users.map((user) => [user.id, user]));
+  const there = Map.groupBy(users, ({ id }) => id);
   const ids = new Set([...rebuilt.keys(), ...there.keys()]);
   return [...ids].flatMap((id) => {
-    const [fromLog, fromTable] = [rebuilt.get(id), there.get(id)];
-    return isDeepStrictEqual(fromLog, fromTable)
+    const [fromLog, fromTable = []] = [rebuilt.get(id), there.get(id)];
+    return isDeepStrictEqual(fromLog === undefined ? [] : [fromLog], fromTable)
       ? []
       : [`user ${id}: ${JSON.stringify(fromLog)} in the log, ${JSON.stringify(fromTable)} in the table`];
   });
@@ -69,16 +69,12 @@ export function erasedLeaveNothing(log: readonly Change[]): string[] {
     .map((change) => `of an erased user there is ${JSON.stringify(change)}`);
 }
 
-/** A follower saw each change once, in order, and as it is; of the erased it may have seen what is no longer there. */
+/** A follower saw each change once, in order, and as it is. */
 export function followerSawAll(seen: readonly Change[], log: readonly Change[]): string[] {
-  const erased = erasedIds(log);
-  const strip = (change: Change) => {
-    const { position, type, userId, version } = change;
-    return erased.has(userId) ? { position, type, userId, version } : change;
-  };
+  const isSame = comparison(log);
   for (let at = 0; at < Math.max(seen.length, log.length); at++) {
     const [one, other] = [seen[at], log[at]];
-    if (one === undefined || other === undefined || !isDeepStrictEqual(strip(one), strip(other)))
+    if (one === undefined || other === undefined || !isSame(one, other))
       return [
         `a follower saw ${JSON.stringify(one)} as number ${at + 1}, where the log has ${JSON.stringify(other)}`,
       ];
@@ -86,38 +82,47 @@ export function followerSawAll(seen: readonly Change[], log: readonly Change[]):
   return [];
 }
 
-/** What a webhook was sent: of each position the ids of its messages, and of each user the positions in their order. */
+/** What a webhook was sent: of each position the ids of its messages, and the changes in the order in which they first came. */
 export interface Taken {
   ids: Map<number, Set<string>>;
-  order: Map<number, number[]>;
+  changes: Change[];
 }
 
-export function webhookTookAll({ ids, order }: Taken, log: readonly Change[]): string[] {
-  const known = new Set(log.map(({ position }) => position));
+export function webhookTookAll({ ids, changes }: Taken, log: readonly Change[]): string[] {
+  const isSame = comparison(log);
+  const known = new Map(log.map((change) => [change.position, change]));
   return [
     ...log
       .filter(({ position }) => !ids.has(position))
       .map(({ position }) => `a webhook was never sent ${position}`),
-    ...[...ids.keys()]
-      .filter((position) => !known.has(position))
-      .map((position) => `a webhook was sent ${position}, which is not in the log`),
+    ...changes
+      .filter((change) => !isSame(change, known.get(change.position)))
+      .map((change) => `a webhook was sent ${JSON.stringify(change)}, which is not in the log`),
     ...[...ids]
       .filter(([, under]) => under.size !== 1)
       .map(([position, under]) => `${position} was sent under ${[...under].join(' and ')}`),
-    ...[...order]
-      .filter(([, positions]) => positions.some((one, at) => one < (positions[at - 1] ?? 0)))
-      .map(([id, positions]) => `the changes of user ${id} came as ${positions.join(', ')}`),
+    ...[...Map.groupBy(changes, ({ userId }) => userId)]
+      .map(([id, own]) => ({ id, positions: own.map(({ position }) => position) }))
+      .filter(({ positions }) => positions.some((one, at) => one < (positions[at - 1] ?? 0)))
+      .map(({ id, positions }) => `the changes of user ${id} came as ${positions.join(', ')}`),
   ];
 }
 
 /** Adds a message to what was taken; one that comes again keeps its first place. */
-export function take(
-  taken: Taken,
-  id: string,
-  { position, userId }: { position: number; userId: number },
-): void {
-  if (!taken.ids.has(position)) taken.order.set(userId, [...(taken.order.get(userId) ?? []), position]);
-  taken.ids.set(position, (taken.ids.get(position) ?? new Set()).add(id));
+export function take({ ids, changes }: Taken, id: string, change: Change): void {
+  const { position } = change;
+  if (!ids.has(position)) changes.push(change);
+  ids.set(position, (ids.get(position) ?? new Set()).add(id));
+}
+
+/** Whether somebody was told what the log says; of the erased they may have been told what is no longer there. */
+function comparison(log: readonly Change[]): (told: Change, logged: Change | undefined) => boolean {
+  const erased = erasedIds(log);
+  const strip = (change: Change) => {
+    const { position, type, userId, version } = change;
+    return erased.has(userId) ? { position, type, userId, version } : change;
+  };
+  return (told, logged) => logged !== undefined && isDeepStrictEqual(strip(told), strip(logged));
 }
 
 export function erasedIds(log: readonly Change[]): Set<number> {

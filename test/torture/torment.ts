@@ -2,11 +2,10 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { Life } from '../support/owner.ts';
 import type { Service } from '../support/service.ts';
 import { Audience } from './audience.ts';
-import { readVitals, type Vitals } from './calm.ts';
+import { examine, readVitals, type Vitals } from './calm.ts';
 import { check } from './checker.ts';
 import { Client } from './client.ts';
 import type { Outcome, Setting } from './fault.ts';
-import { collectGarbage } from './garbage.ts';
 import { History } from './history.ts';
 import { Random } from './random.ts';
 import { openStage, type Stage, type StageOptions } from './stage.ts';
@@ -128,9 +127,7 @@ async function warmUp(client: Client, service: Service): Promise<Vitals> {
   const { base } = service;
   await readVitals(base);
   for (let n = 0; n < WARM_UP_REQUESTS; n++) await client.send(base, 'GET', '/users?limit=10');
-  await collectGarbage(service);
-  await wait(1100); // metrics are read once a second
-  return readVitals(base);
+  return examine(service);
 }
 
 /** A 500 says nothing of why; the log does. */
