@@ -36,7 +36,7 @@ import { type Prunable, pruneOf, pruneTasks } from './tasks/prune.task.ts';
 import schedulesRoutes from './tasks/schedules.routes.ts';
 import { sleep } from './tasks/sleep.task.ts';
 import tasksRoutes from './tasks/tasks.routes.ts';
-import { eraseFromTransfers } from './transfers/erase.ts';
+import { eraseFromFiles, eraseFromRefused } from './transfers/erase.ts';
 import errorsRoutes from './transfers/errors.routes.ts';
 import exportRoutes from './transfers/export.routes.ts';
 import importRoutes from './transfers/import.routes.ts';
@@ -187,11 +187,15 @@ function prunables(config: Config): Prunable[] {
   ];
 }
 
-/** Where what is known of a person stands beside them and their log. */
-const erasables: readonly Erasable[] = [
-  inWindows<number>('tasks', (tx, person, after = 0) => eraseFromTasks(tx, person, after, ERASE)),
+/**
+ * Where what is known of a person stands beside them and their log. Each comes before where it is put from there:
+ * schedules become tasks, rows of files are refused.
+ */
+export const erasables: readonly Erasable[] = [
   inWindows('schedules', eraseFromSchedules),
-  inWindows('transfers', eraseFromTransfers),
+  inWindows<number>('tasks', (tx, person, after = 0) => eraseFromTasks(tx, person, after, ERASE)),
+  { ...inWindows('files', eraseFromFiles), first: true },
+  inWindows('refusedRows', eraseFromRefused),
   inWindows<string>('idempotencyRecords', (tx, person, after = '') => eraseFromAnswers(tx, person, after)),
 ];
 

@@ -10,7 +10,9 @@ import { execute, isSqlite } from './statement.ts';
  * - look at everything first, then change: a `Refusal` thrown before the first `insert()` that succeeds and the first
  *   `flush()` must leave nothing changed;
  * - no `await` between the last look at an entity and its change, so that writes to one user follow one another;
- * - wait for nothing but the database: the others wait too.
+ * - wait for nothing but the database: the others wait too;
+ * - do not take what `execute()` finds for all that is: what others here have changed, but not flushed yet, it does not see,
+ *   nor the changes they record; and what it has found, they may change. `lock()` gives what all of them share.
  *
  * What is asked for in one turn, by all of them, shares one statement.
  */

@@ -1,76 +1,63 @@
 import { ERASED, type Person } from '../db/personal.ts';
+import { isSqlite } from '../db/statement.ts';
 import type { Tx } from '../db/tx.ts';
 
-/** Where the next window begins. */
-interface Place {
-  upload?: number;
-  block?: number;
-  task?: number;
-  line?: number;
-}
-
 const ROWS = 500;
-const BLANK = 'x'.charCodeAt(0);
+const BLANK = 'x';
+
+/*
+ * Removes a person from files that wait to be imported and from refused rows, one window of them after the other. In the
+ * lines that name their email (of refused rows, or their name) all that is known of them is overwritten letter by letter,
+ * so that every other row stays where it is; a line of theirs that is still to be imported is then refused, because its
+ * email is none. PostgreSQL locks a window: what another erasure removes meanwhile would else be written back.
+ */
 
 /**
- * Removes a person from files that wait to be imported and from refused rows, one window of them. In the lines that name
- * their email (of refused rows, or their name) all that is known of them is overwritten letter by letter, so that every
- * other row stays where it is; a line of theirs that is still to be imported is then refused, because its email is none.
+ * What they are called may stand across two blocks, so each is looked through with the one that follows it. Whoever has
+ * rows of the file in memory is told by `touched_at` that they are not as it says any more: see `isUnchanged`.
  */
-export async function eraseFromTransfers(
+export async function eraseFromFiles(
   tx: Tx,
   person: Person,
-  after: Place = {},
-): Promise<Place | undefined> {
-  const { emails, names } = person;
-  if (after.task === undefined) {
-    const next = await eraseFromBlocks(tx, termsOf(emails, person), after.upload ?? 0, after.block ?? -1);
-    return next ?? { task: 0, line: 0 };
-  }
-  // There it is often the email that is broken.
-  return eraseFromRefused(tx, termsOf([...emails, ...names], person), after.task, after.line ?? 0);
-}
-
-/** What they are called may stand across two blocks, so each is looked through with the one that follows it. */
-async function eraseFromBlocks(
-  tx: Tx,
-  terms: Terms,
-  upload: number,
-  block: number,
-): Promise<Place | undefined> {
+  after = { upload: 0, block: -1 },
+): Promise<{ upload: number; block: number } | undefined> {
+  const { upload, block } = after;
   const [one, two] = await tx.execute<{ upload_id: number; n: number; bytes: Buffer }>(
     `select upload_id, n, bytes from upload_blocks where upload_id > ? or (upload_id = ? and n > ?)
-     order by upload_id, n limit 2`,
+     order by upload_id, n limit 2 ${forUpdate(tx)}`,
     [upload, upload, block],
   );
   if (one === undefined) return undefined;
   const both = two?.upload_id === one.upload_id ? [one, two] : [one];
   const bytes = Buffer.concat(both.map((each) => each.bytes));
-  if (overwrite(bytes, terms)) {
+  if (overwrite(bytes, termsOf(person.emails, person))) {
+    tx.changed();
     let from = 0;
     for (const each of both) {
       const blanked = bytes.subarray(from, from + each.bytes.length);
       from += each.bytes.length;
-      tx.changed();
       await tx.execute('update upload_blocks set bytes = ? where upload_id = ? and n = ?', [
         blanked,
         each.upload_id,
         each.n,
       ]);
     }
+    const later = isSqlite(tx.em) ? '1' : `interval '1 millisecond'`; // never the same twice, whatever clocks say
+    await tx.execute(`update uploads set touched_at = touched_at + ${later} where id = ?`, [one.upload_id]);
   }
   return { upload: one.upload_id, block: one.n };
 }
 
-async function eraseFromRefused(
+export async function eraseFromRefused(
   tx: Tx,
-  terms: Terms,
-  task: number,
-  line: number,
-): Promise<Place | undefined> {
+  person: Person,
+  after = { task: 0, line: 0 },
+): Promise<{ task: number; line: number } | undefined> {
+  const terms = termsOf([...person.emails, ...person.names], person); // there it is often the email that is broken
+  const { task, line } = after;
   const rows = await tx.execute<{ task_id: number; line: number; reason: string; row: Buffer }>(
     `select task_id, line, reason, row from import_errors where task_id > ? or (task_id = ? and line > ?)
-     order by task_id, line limit ?`,
+     order by task_id, line limit ? ${forUpdate(tx)}`,
     [task, task, line, ROWS],
   );
   for (const refused of rows) {
@@ -87,6 +74,10 @@ async function eraseFromRefused(
   }
   const last = rows.at(-1);
   return last === undefined ? undefined : { task: last.task_id, line: last.line };
+}
+
+function forUpdate(tx: Tx): string {
+  return isSqlite(tx.em) ? '' : 'for update';
 }
 
 interface Terms {
@@ -109,14 +100,16 @@ function termsOf(marks: readonly string[], { emails, names, values }: Person): T
     ),
   ];
   const known = [...emails, ...names, ...values].filter((text) => text.length >= 3); // shorter ones are everywhere
-  return { marks: ways(marks), all: ways(known) };
+  // Where an email is overwritten already, the line's other block may not be, nor what is known by now.
+  const blanked = ways(emails).map((way) => BLANK.repeat(way.length));
+  return { marks: [...new Set([...ways(marks), ...blanked])], all: ways(known) };
 }
 
 function small(bytes: Buffer): string {
   return bytes.toString('latin1').replace(/[A-Z]/g, (letter) => letter.toLowerCase());
 }
 
-/** Overwrites them in the lines that are theirs, and says whether there were any. Others may have the same values. */
+/** Overwrites them in the lines that are theirs, and says whether it has. Others may have the same values. */
 function overwrite(bytes: Buffer, { marks, all }: Terms): boolean {
   const text = small(bytes);
   let found = false;
@@ -126,9 +119,11 @@ function overwrite(bytes: Buffer, { marks, all }: Terms): boolean {
       const end = text.indexOf('\n', at);
       const line = text.slice(from, end < 0 ? text.length : end);
       for (const term of all) {
-        for (const place of placesOf(line, term)) bytes.fill(BLANK, from + place, from + place + term.length);
+        for (const place of placesOf(line, term)) {
+          bytes.fill(BLANK, from + place, from + place + term.length);
+          found = true;
+        }
       }
-      found = true;
     }
   }
   return found;

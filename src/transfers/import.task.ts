@@ -11,7 +11,7 @@ import { Pace } from './pace.ts';
 import { insertRefused } from './refused.ts';
 import { countLineEnds, type Place, type Row, type RowFormat, readRows, reasonOf } from './rows.ts';
 import { SeenEmails } from './seen.ts';
-import { openSource, type Source } from './source.ts';
+import { isUnchanged, openSource, type Source } from './source.ts';
 import { ImportInput } from './transfers.schemas.ts';
 import type { Format } from './upload.entity.ts';
 import { removeAllBlocks } from './uploads.ts';
@@ -72,27 +72,38 @@ export function importOf(
 
 async function importRows(
   context: TaskContext<Input>,
-  source: Source,
+  opened: Source,
   { check, isBusy }: { check: Check; isBusy: () => boolean },
 ): Promise<Counts> {
   const { input, signal } = context;
   const kept = input.dryRun ? undefined : (context.checkpoint as Checkpoint | undefined);
-  const { format, start } = await openFormat(source);
+  const { format, start } = await openFormat(opened);
   const options = { ...input, actor: context.actor };
   let counts = kept?.counts ?? { created: 0, updated: 0, unchanged: 0, skipped: 0, refused: 0 };
   const seen = new SeenEmails();
   let place = kept?.place ?? start;
   const pace = new Pace(isBusy, BATCH_ROWS[context.tasks.reader.dialect]);
-  const batches = inBatches(readRows(source, format, place), pace);
-  for await (const batch of ahead(batches, (row) => judge(row, check))) {
+  const readOn = (from: Source) =>
+    ahead(inBatches(readRows(from, format, place), pace), (row) => judge(row, check));
+  let source = opened;
+  let batches = readOn(source);
+  for (let next = await batches.next(); !next.done; next = await batches.next()) {
+    const batch = next.value;
     signal.throwIfAborted();
     const begun = performance.now();
     const applied = await saved(context, async (tx) => {
+      if (!(await isUnchanged(tx, source))) return [undefined, { place, counts } satisfies Checkpoint];
       const applied = await applyRows(tx, batch, options, seen);
       await insertRefused(tx, context.id, applied.refused);
-      place = applied.place ?? place;
-      return [applied, { place, counts: addCounts(counts, applied.outcomes) } satisfies Checkpoint];
+      const reached = { place: applied.place ?? place, counts: addCounts(counts, applied.outcomes) };
+      return [applied, reached satisfies Checkpoint];
     });
+    if (applied === undefined) {
+      source = await openSource(context.tasks.reader, context.id);
+      batches = readOn(source);
+      continue;
+    }
+    place = applied.place ?? place; // now that it is committed
     counts = addCounts(counts, applied.outcomes);
     for (const email of applied.emails) seen.add(email);
     report(context, source, place.offset, counts);

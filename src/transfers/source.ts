@@ -1,4 +1,6 @@
 import type { Reader } from '../db/reader.ts';
+import { isSqlite } from '../db/statement.ts';
+import type { Tx } from '../db/tx.ts';
 import { PermanentFailure } from '../tasks/kinds.ts';
 import { BLOCK_BYTES, type Format } from './upload.entity.ts';
 
@@ -8,6 +10,8 @@ export interface Source {
   format: Format;
   bytes: number;
   header: Buffer | null;
+  /** When it was found: an erasure that overwrites a block of it moves that on. */
+  touched: string;
   /** At least one byte from there, at most so many; none at the end. */
   read(offset: number, most: number): Promise<Buffer>;
 }
@@ -17,12 +21,15 @@ interface UploadRow {
   format: Format;
   bytes: number | string;
   header: Buffer | null;
+  touched: string;
 }
+
+const TOUCHED = 'cast(touched_at as text) as touched';
 
 /** The file that belongs to a task, or undefined. */
 export async function findUpload(reader: Reader, taskId: number): Promise<UploadRow | undefined> {
   const [row] = await reader.read<UploadRow>(
-    'select id, format, bytes, header from uploads where task_id = ?',
+    `select id, format, bytes, header, ${TOUCHED} from uploads where task_id = ?`,
     [taskId],
   );
   return row;
@@ -52,6 +59,18 @@ export async function openSource(reader: Reader, taskId: number): Promise<Source
       return block.subarray(from, from + most);
     },
   };
+}
+
+/**
+ * Whether what was read of a source is still what stands there, until the transaction ends: who was erased from the file
+ * since must not be made anew of rows in memory. On PostgreSQL the erasure waits for us.
+ */
+export async function isUnchanged(tx: Tx, { id, touched }: Source): Promise<boolean> {
+  const [row] = await tx.execute<{ touched: string }>(
+    `select ${TOUCHED} from uploads where id = ? ${isSqlite(tx.em) ? '' : 'for share'}`,
+    [id],
+  );
+  return row?.touched === touched;
 }
 
 function uploadGone(): PermanentFailure {

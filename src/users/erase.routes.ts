@@ -31,8 +31,9 @@ const erase: FastifyPluginAsyncTypebox = async (app) => {
     const { id } = request.params;
     const [last] = await readHistory(app.reader, id, 1);
     if (last === undefined) await app.getUser(id); // a 404 unless their changes were pruned
-    const options = { dedupeKey: String(id), actor: request.access.actor };
-    const task = await app.write((tx) => app.tasks.enqueue(tx, 'erase', { userId: id }, options));
+    // No dedupe key: whoever else has it may be for another user, for next month, or about to be cancelled.
+    const { actor } = request.access;
+    const task = await app.write((tx) => app.tasks.enqueue(tx, 'erase', { userId: id }, { actor }));
     return reply.code(202).header('location', `/tasks/${task.id}`).send(task);
   });
 };

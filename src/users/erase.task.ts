@@ -3,7 +3,10 @@ import { CHANGE_COLUMNS, type ChangeRow } from '../changes/log.ts';
 import { recordChange } from '../changes/record.ts';
 import { MAX_ID } from '../db/dialect.ts';
 import type { Person } from '../db/personal.ts';
+import type { Reader } from '../db/reader.ts';
 import type { Tx } from '../db/tx.ts';
+import { NotFound, PreconditionFailed } from '../errors.ts';
+import { etagOf } from '../http/conditional.ts';
 import { defineTask, type TaskContext, type TaskKind } from '../tasks/kinds.ts';
 import type { User } from './users.schemas.ts';
 import { deleteUser } from './users.ts';
@@ -13,6 +16,8 @@ type Write = TaskContext['write'];
 /** A place beside the users and their log where personal values may stand. */
 export interface Erasable {
   name: string;
+  /** Users are made of what stands there: it is gone through before the user is deleted as well, so that none is of them. */
+  first?: boolean;
   erase(write: Write, person: Person, signal: AbortSignal): Promise<void>;
 }
 
@@ -43,10 +48,19 @@ const AGAIN_MS = 200;
 
 export const ERASE = 'erase';
 
+/** What to look for. */
+interface Checkpoint extends Person {
+  /** Then there is no more to come. */
+  isDeleted?: boolean;
+}
+
 /**
  * Deletes a user and every personal value of theirs. What to look for is read before anything is deleted, and kept as
  * the checkpoint until all is done, so that another attempt can go on after a crash. At the end the log says so itself,
  * `user.erased`.
+ *
+ * An import that has read a row of theirs finds their email taken as long as they are there. So they are deleted when no
+ * file names them any more, and only as they were when that was looked for: who is patched meanwhile is looked at again.
  */
 export function eraseOf(
   erasables: readonly Erasable[],
@@ -65,52 +79,87 @@ export function eraseOf(
     },
     concurrency: 1,
     async run(context) {
-      const { input, actor, write, save, signal } = context;
-      if (input.userId > MAX_ID) return;
-      if (context.checkpoint == null) {
-        await save(async (tx) => {
-          const person = await findPerson(tx, input.userId);
-          if (person?.isThere) await deleteUser(tx, input.userId, {}, actor);
-          return person;
-        });
+      const { actor, write, save, signal } = context;
+      const { userId } = context.input;
+      if (userId > MAX_ID) return;
+      let kept = context.checkpoint as Checkpoint | null | undefined;
+      let gone: readonly string[] = []; // of their emails, from all files
+      for (; !kept?.isDeleted; kept = context.checkpoint as typeof kept) {
+        const found = await findPerson(context.tasks.reader, userId, kept ?? undefined);
+        if (found === undefined) return; // whoever gets that number meanwhile has not been asked for
+        const { person, version } = found;
+        if (person.emails.every((email) => gone.includes(email))) {
+          await save(async (tx) => ({
+            ...person,
+            isDeleted: await deleteAsFound(tx, userId, version, actor),
+          }));
+        } else {
+          await save(async () => person);
+          for (const { erase, first } of erasables) if (first) await erase(write, person, signal);
+          gone = person.emails;
+        }
       }
-      const person = context.checkpoint as Person | null;
-      if (person === null) return; // whoever gets that number meanwhile has not been asked for
-      for (const { erase } of erasables) await erase(write, person, signal);
+      for (const { erase } of erasables) await erase(write, kept, signal);
       await save(async (tx) => {
-        await eraseFromLog(tx, input.userId, actor);
-        return { userId: input.userId, names: [], emails: [], values: [] } satisfies Person;
+        await eraseFromLog(tx, userId, actor);
+        return { userId, names: [], emails: [], values: [], isDeleted: true } satisfies Checkpoint;
       });
       await scrub(signal);
     },
   });
 }
 
-/** All that their row and the log know of a person; null: neither knows of any. */
-async function findPerson(tx: Tx, userId: number): Promise<(Person & { isThere: boolean }) | null> {
-  const changes = await readChangesOf(tx, userId);
-  const rows = await tx.execute<Pick<User, 'name' | 'email'> & { attributes: string }>(
-    'select name, email, cast(attributes as text) as attributes from users where id = ?',
+/**
+ * All that is committed of a person: what their row and the log know, beside what is `kept` of an earlier look, and the
+ * version of their row, undefined when there is none. Undefined when nothing knows of any.
+ */
+async function findPerson(
+  reader: Reader,
+  userId: number,
+  kept: Person | undefined,
+): Promise<{ person: Person; version: number | undefined } | undefined> {
+  const [row] = await reader.read<Pick<User, 'name' | 'email' | 'version'> & { attributes: string }>(
+    'select name, email, version, cast(attributes as text) as attributes from users where id = ?',
     [userId],
   );
-  if (changes.length === 0 && rows.length === 0) return null;
+  // After the row: then all up to its version is here, unless it is not kept any more.
+  const changes = await reader.read<ChangeRow>(
+    `select ${CHANGE_COLUMNS} from changes where user_id = ? order by version`,
+    [userId],
+  );
+  const isComing = row === undefined && changes.at(-1)?.state != null; // between the two
+  if (kept === undefined && ((row === undefined && changes.length === 0) || isComing)) return undefined;
   const users: Pick<User, 'name' | 'email' | 'attributes'>[] = [
     ...changes.flatMap(({ state }) => (state === null ? [] : [JSON.parse(state)])),
-    ...rows.map((row) => ({ ...row, attributes: JSON.parse(row.attributes) })),
+    ...(row === undefined ? [] : [{ ...row, attributes: JSON.parse(row.attributes) }]),
   ];
-  return {
+  const all = (textsOf: (user: (typeof users)[number]) => string[], before: readonly string[] = []) => [
+    ...new Set([...before, ...users.flatMap(textsOf)]),
+  ];
+  const person = {
     userId,
-    isThere: rows.length > 0,
-    emails: [...new Set(users.map(({ email }) => email))],
-    names: [...new Set(users.map(({ name }) => name))],
-    values: [...new Set(users.flatMap(({ attributes }) => textsIn(attributes)))],
+    emails: all(({ email }) => [email], kept?.emails),
+    names: all(({ name }) => [name], kept?.names),
+    values: all(({ attributes }) => textsIn(attributes), kept?.values),
   };
+  return { person, version: row?.version };
 }
 
-function readChangesOf(tx: Tx, userId: number): Promise<ChangeRow[]> {
-  return tx.execute<ChangeRow>(`select ${CHANGE_COLUMNS} from changes where user_id = ? order by version`, [
-    userId,
-  ]);
+/** Whether they are gone, and were as they had been found: else they have to be looked at again. */
+async function deleteAsFound(
+  tx: Tx,
+  userId: number,
+  version: number | undefined,
+  actor: string | null,
+): Promise<boolean> {
+  if (version === undefined) return true;
+  try {
+    await deleteUser(tx, userId, { ifMatch: [etagOf({ version })] }, actor);
+    return true;
+  } catch (error) {
+    if (error instanceof PreconditionFailed || error instanceof NotFound) return false;
+    throw error;
+  }
 }
 
 function textsIn(value: unknown): string[] {
@@ -120,11 +169,17 @@ function textsIn(value: unknown): string[] {
 
 /** The changes stay where they are, so that the order stands; what they say of the person does not. */
 async function eraseFromLog(tx: Tx, userId: number, actor: string | null): Promise<void> {
-  const last = (await readChangesOf(tx, userId)).at(-1);
+  // First: on PostgreSQL it waits for another erasure of the same person, and then sees what that has appended.
+  await tx.execute(
+    `update changes set state = null, changed_fields = '[]', actor = null
+     where user_id = ? and type <> 'user.erased'`,
+    [userId],
+  );
+  const [last] = await tx.execute<Pick<ChangeRow, 'type' | 'version'>>(
+    'select type, version from changes where user_id = ? order by version desc limit 1',
+    [userId],
+  );
   if (last === undefined || last.type === 'user.erased') return;
-  await tx.execute(`update changes set state = null, changed_fields = '[]', actor = null where user_id = ?`, [
-    userId,
-  ]);
   recordChange(tx, {
     type: 'user.erased',
     userId,
