@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { needs, requireScope, SCOPES, tooNarrow } from '../http/access.ts';
+import { needs, noKey, requireScope, SCOPES, tooNarrow } from '../http/access.ts';
 import { TAGS } from '../http/openapi.ts';
 import { invalidBody, invalidJson, invalidParameter, problems } from '../http/problems.ts';
 import { idParams, locationHeader, ref, timeSchema } from '../http/schemas.ts';
@@ -152,6 +152,8 @@ const keys: FastifyPluginAsyncTypebox = async (app) => {
     const { name, scopes, expiresAt } = request.body;
     if (request.headers['idempotency-key'] !== undefined) throw notKept();
     for (const scope of scopes) requireScope(request, scope);
+    // The first key may have been made while this body arrived.
+    if (!(await request.access.stillHolds())) throw noKey();
     const until = expiresAt === undefined ? {} : { expiresAt: readTime(expiresAt, '#/expiresAt') };
     const key = await app.write((tx) => createKey(tx, { name, scopes, ...until }));
     return reply.code(201).header('location', `/keys/${key.id}`).send(key);

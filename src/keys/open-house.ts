@@ -1,14 +1,11 @@
 import type { FastifyRequest } from 'fastify';
 import { Forbidden } from '../errors.ts';
-import type { Access } from '../http/access.ts';
 
 /*
  * Without any key, on loopback only, the service is open: to programs of this machine, not to web pages that its
  * browsers show. A page of another site can have a browser send requests here, and by a name of its own that it lets
  * point here (DNS rebinding) even read the answers.
  */
-
-export const OPEN: Access = { actor: null, may: () => true, stillHolds: async () => true };
 
 export function isLoopback(host: string): boolean {
   const name = host.toLowerCase().replace(/^\[(.+)\]$/, '$1');
