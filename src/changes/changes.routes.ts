@@ -48,7 +48,7 @@ const changes: FastifyPluginAsyncTypebox = async (app) => {
     async (request, reply) => {
       const { limit } = request.query;
       const types = readTypes(request.query.types);
-      if (wantsEvents(request)) {
+      if (wantsEvents(reply)) {
         const last = request.headers['last-event-id'];
         const from = last === undefined ? request.query.after : Number(last);
         const { epoch } = request.query;

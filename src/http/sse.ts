@@ -1,5 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyReply } from 'fastify';
+import Negotiator from 'negotiator';
 
 /** One event of a stream (HTML §9.2). `data` is sent as JSON; a string is JSON already. */
 export interface StreamEvent {
@@ -15,9 +16,16 @@ export const STALLED_MS = 15_000;
 
 export const EVENT_STREAM = 'text/event-stream';
 
-export function wantsEvents({ method, headers }: FastifyRequest): boolean {
+/**
+ * Whether a client would rather have events than JSON: by the weights in `Accept`, of two that are equal what it names
+ * first (RFC 9110 §12.5.1). A cache is told that the answer depends on it.
+ */
+export function wantsEvents(reply: FastifyReply): boolean {
+  const { method, headers } = reply.request;
+  const vary = reply.getHeader('vary');
+  reply.header('vary', vary === undefined ? 'Accept' : `${vary}, Accept`);
   if (method !== 'GET') return false; // a HEAD would wait for an end
-  return (headers.accept ?? '').split(',').some((one) => one.split(';')[0]?.trim() === EVENT_STREAM);
+  return new Negotiator({ headers }).mediaType(['application/json', EVENT_STREAM]) === EVENT_STREAM;
 }
 
 /** JSON has no line ends, so the data is one line. */

@@ -141,7 +141,7 @@ const tasks: FastifyPluginAsyncTypebox = async (app) => {
 
   app.get('/tasks/:id', { schema: getTaskSchema }, async (request, reply) => {
     const task = await findTask(app.tasks, request.params.id);
-    if (wantsEvents(request)) {
+    if (wantsEvents(reply)) {
       return sendEvents(reply, taskEvents(app.tasks, task, app.whileOpen(reply)));
     }
     const seconds = readWait(request);
