@@ -41,6 +41,13 @@ t.test('a wrong method is a 405 that says which are right', async (t) => {
     ['POST', '/user/7', 'GET, HEAD, OPTIONS'],
     ['POST', '/openapi.json', 'GET, HEAD, OPTIONS'],
     ['PROPFIND', '/users', 'GET, HEAD, OPTIONS, POST'],
+    ['PUT', '/users/import', 'OPTIONS, POST'],
+    ['GET', '/users/import', 'OPTIONS, POST'],
+    ['HEAD', '/users/import', 'OPTIONS, POST'],
+    ['PATCH', '/users/import', 'OPTIONS, POST'],
+    ['DELETE', '/users/%69mport', 'OPTIONS, POST'],
+    ['DELETE', '/users/export', 'GET, HEAD, OPTIONS'],
+    ['POST', '/docs/start.js', 'GET, HEAD, OPTIONS'],
   ] as const) {
     const answer = await request(method, url, {
       body: 'not JSON',
@@ -50,6 +57,7 @@ t.test('a wrong method is a 405 that says which are right', async (t) => {
     t.equal(answer.headers.allow, allow);
     t.match(answer.headers['content-type'], /^application\/problem\+json/);
   }
+  t.equal((await request('OPTIONS', '/users/import')).headers.allow, 'OPTIONS, POST');
   const options = await request('OPTIONS', '/users');
   t.equal(options.status, 204);
   t.equal(options.headers.allow, 'GET, HEAD, OPTIONS, POST');
