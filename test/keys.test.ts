@@ -207,7 +207,17 @@ onEachDatabase('a key holds from its answer on, and none that was revoked does',
 });
 
 t.test('an open service answers this machine’s programs, and no page of another site', async (t) => {
-  const { request } = await startApp(t, 'sqlite');
+  const { app, request } = await startApp(t, 'sqlite');
+  const base = await app.listen({ host: '127.0.0.1', port: 0 });
+  for (const [path, status] of [
+    ['http://evil.example/users', 403],
+    ['http://localhost@evil.example/users', 403],
+    ['http://localhost:3000/users', 200],
+  ] as const) {
+    const get = httpRequest(base, { path, headers: { host: 'localhost' } }).end();
+    const [answer] = await once(get, 'response');
+    t.equal(answer.resume().statusCode, status, path);
+  }
   const ask = async (headers: Record<string, string>) =>
     (await request('GET', '/start-task', { headers })).status;
   for (const host of ['localhost:3000', '127.0.0.1', '127.9.8.7:80', '[::1]:3000', 'LOCALHOST']) {

@@ -13,8 +13,9 @@ export function isLoopback(host: string): boolean {
 }
 
 /** What is wrong with a request to an open service, or undefined. */
-export function foreignness({ headers }: FastifyRequest): Forbidden | undefined {
-  const host = headers.host ?? 'localhost';
+export function foreignness({ headers, url }: FastifyRequest): Forbidden | undefined {
+  // Of an absolute URL the host counts, not the header (RFC 9112 §3.2.2).
+  const host = /^[a-z][a-z\d+.-]*:\/\/([^/?#]*)/i.exec(url)?.[1] ?? headers.host ?? 'localhost';
   if (!isLoopback(host.replace(/:\d+$/, '')))
     return new Forbidden('foreign-host', 'Without keys only requests to a loopback address are answered.');
   if (PROXIED.some((name) => headers[name] !== undefined))
