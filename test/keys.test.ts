@@ -117,6 +117,11 @@ onEachDatabase(
     const rows = await app.reader.read<Record<string, unknown>>('select * from api_keys', []);
     t.notMatch(JSON.stringify(rows), key.slice(16));
 
+    const shown = await request('GET', String(first.headers.location), { headers });
+    t.match(shown.json(), { id, name: 'admin', scopes: ['keys', 'users:read'] });
+    t.notMatch(shown.text, key.slice(16));
+    t.equal((await request('GET', '/keys/nobody', { headers })).status, 404);
+
     t.equal((await request('DELETE', '/keys/nobody', { headers })).status, 404);
     t.equal((await request('DELETE', `/keys/${id}`, { headers })).status, 204);
     t.equal((await request('GET', '/users')).status, 401, 'and the service is not open again');

@@ -4,7 +4,7 @@ import { TAGS } from '../http/openapi.ts';
 import { invalidBody, invalidJson, invalidParameter, problems } from '../http/problems.ts';
 import { idParams, locationHeader, ref, timeSchema } from '../http/schemas.ts';
 import { readTime } from '../http/times.ts';
-import { createKey, expiryIsPast, keyNotFound, listKeys, revokeKey } from './keys.ts';
+import { createKey, expiryIsPast, keyNotFound, listKeys, revokeKey, showKey } from './keys.ts';
 
 const KeyId = {
   type: 'string',
@@ -131,6 +131,19 @@ const listKeysSchema = {
   response: { 200: { type: 'array', items: ref(Key), description: 'The keys' }, ...problems() },
 } as const;
 
+const getKeySchema = {
+  operationId: 'getKey',
+  summary: 'Look at an API key',
+  description: 'What it may do, and when it was last used; also of one that has been revoked.',
+  tags: [TAGS.keys.name],
+  security: needs('keys'),
+  params: idParams(KeyId),
+  response: {
+    200: { ...ref(Key), description: 'The key' },
+    ...problems(keyNotFound('k3v9q0a7m2xz'), 414),
+  },
+} as const;
+
 const revokeKeySchema = {
   operationId: 'revokeKey',
   summary: 'Revoke an API key',
@@ -160,6 +173,8 @@ const keys: FastifyPluginAsyncTypebox = async (app) => {
   });
 
   app.get('/keys', { schema: listKeysSchema }, () => listKeys(app.reader));
+
+  app.get('/keys/:id', { schema: getKeySchema }, ({ params }) => showKey(app.reader, params.id));
 
   app.delete('/keys/:id', { schema: revokeKeySchema }, async (request, reply) => {
     await app.write((tx) => revokeKey(tx, request.params.id));

@@ -45,6 +45,13 @@ export async function listKeys(reader: Reader) {
   return rows.map(keyView);
 }
 
+/** A key as it is shown, also one that has been revoked. */
+export async function showKey(reader: Reader, id: string) {
+  const row = await findKey(reader, id);
+  if (row === undefined) throw keyNotFound(id);
+  return keyView(row);
+}
+
 /** @throws {NotFound} `key-not-found` also when it has been revoked before */
 export async function revokeKey(tx: Tx, id: string): Promise<void> {
   tx.changed();
