@@ -2780,7 +2780,7 @@ export interface operations {
     getUser: {
         parameters: {
             query?: {
-                /** @description a position of the log, or a time (RFC 3339, with an offset): the user as they were then, all changes up to it included */
+                /** @description a position of the log, or a time (RFC 3339, with an offset): the user as they were then, all changes up to it included. At a time that is still to come they are as they are now */
                 at?: string;
             };
             header?: {
