@@ -10,14 +10,20 @@ const nested = (depth: number) => `${'['.repeat(depth)}${']'.repeat(depth)}`;
 const refused: [title: string, body: string | Buffer, where: RegExp][] = [
   ['broken JSON', '{"name": "Geek, "email": "x@y.z"}', /line 1, column 18/],
   ['a broken second line', '{\n  "name": Geek\n}', /line 2, column 11/],
-  ['an empty body', '', /the end/],
+  ['an empty body', '', /a value is expected, not the end/],
+  ['a body that ends too soon', '{"name": ', /line 1, column 10: a value is expected, not the end/],
   ['a comment', '{"name": "A" /* Ada */}', /comments/],
   ['a trailing comma', '{"name": "A",}', /column 14/],
   ['two values', '{} {}', /column 4/],
   ['single quotes', "{'name': 'A'}", /column 2/],
   ['NaN', '{"attributes": {"n": NaN}}', /NaN/],
   ['a leading zero', '{"attributes": {"n": 01}}', /column 2/],
-  ['a byte order mark', '\ufeff{"name":"A"}', /column 1/],
+  [
+    'a byte order mark',
+    '\ufeff{"name":"A"}',
+    /line 1, column 1: the invisible character U\+FEFF is not JSON/,
+  ],
+  ['a space of a web page', '{"name":\u00a0"A"}', /column 9: the invisible character U\+00A0 is not JSON/],
   ['a name given twice', '{"name": "A", "name": "B"}', /#\/name.*twice/],
   [
     'a deep name given twice',

@@ -50,6 +50,27 @@ onEachDatabase(
   },
 );
 
+t.test('where nothing has an ETag no tag matches, and nothing is done', async (t) => {
+  const { request } = await startApp(t, 'sqlite');
+  await request('POST', '/users', { json: ada });
+  await request('POST', '/webhooks', { json: { url: 'https://example.com/hook' } });
+  for (const [method, url, json] of [
+    ['PATCH', '/webhooks/1', { description: 'changed' }],
+    ['DELETE', '/webhooks/1'],
+    ['POST', '/users/1/erase'],
+    ['POST', '/users', { name: 'Bo', email: 'bo@example.com' }],
+    ['GET', '/start-task'],
+  ] as const) {
+    const answer = await request(method, url, { json, headers: { 'if-match': '"77"' } });
+    t.match(answer.json(), { status: 412, type: /version-mismatch/ }, `${method} ${url}`);
+  }
+  t.equal((await request('DELETE', '/webhooks/1', { headers: { 'if-match': '77' } })).status, 400);
+  t.equal((await request('GET', '/users')).json<unknown[]>().length, 1);
+  t.strictSame((await request('GET', '/tasks')).json(), []);
+  t.notMatch((await request('GET', '/webhooks/1')).json(), { description: 'changed' });
+  t.equal((await request('DELETE', '/webhooks/1', { headers: { 'if-match': '*' } })).status, 204);
+});
+
 t.test('a condition that cannot be read is a 400, not a condition that is ignored', async (t) => {
   const { request } = await startApp(t, 'sqlite');
   await request('POST', '/users', { json: ada });

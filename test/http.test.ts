@@ -41,6 +41,13 @@ t.test('a wrong method is a 405 that says which are right', async (t) => {
     ['POST', '/user/7', 'GET, HEAD, OPTIONS'],
     ['POST', '/openapi.json', 'GET, HEAD, OPTIONS'],
     ['PROPFIND', '/users', 'GET, HEAD, OPTIONS, POST'],
+    ['PUT', '/users/import', 'OPTIONS, POST'],
+    ['GET', '/users/import', 'OPTIONS, POST'],
+    ['HEAD', '/users/import', 'OPTIONS, POST'],
+    ['PATCH', '/users/import', 'OPTIONS, POST'],
+    ['DELETE', '/users/%69mport', 'OPTIONS, POST'],
+    ['DELETE', '/users/export', 'GET, HEAD, OPTIONS'],
+    ['POST', '/docs/start.js', 'GET, HEAD, OPTIONS'],
   ] as const) {
     const answer = await request(method, url, {
       body: 'not JSON',
@@ -50,6 +57,7 @@ t.test('a wrong method is a 405 that says which are right', async (t) => {
     t.equal(answer.headers.allow, allow);
     t.match(answer.headers['content-type'], /^application\/problem\+json/);
   }
+  t.equal((await request('OPTIONS', '/users/import')).headers.allow, 'OPTIONS, POST');
   const options = await request('OPTIONS', '/users');
   t.equal(options.status, 204);
   t.equal(options.headers.allow, 'GET, HEAD, OPTIONS, POST');
@@ -191,6 +199,41 @@ t.test('the log says what was asked, and nothing about whom', async (t) => {
   const text = JSON.stringify(log);
   t.notMatch(text, /secret/i);
   t.notMatch(text, /127\.0\.0\.1/);
+});
+
+t.test('who leaves before the answer has gone is logged and counted, once', async (t) => {
+  const { app, request, log, port, base } = await listening(t);
+  for (let id = 1; id <= 400; id++) {
+    const json = { name: 'n', email: `${id}@example.com`, attributes: { x: 'x'.repeat(16_000) } };
+    await request('POST', '/users', { json });
+  }
+  await request('POST', '/tasks', { json: { kind: 'sleep', input: { ms: 60_000 } } });
+  const lines = () => log.filter(({ msg, status }) => msg === 'request' && status === 499);
+  const head = (line: string, ...rest: string[]) => [line, 'Host: localhost', ...rest, '', ''].join('\r\n');
+  const json = ['Content-Type: application/json', 'Content-Length: 99'];
+  const csv = ['Content-Type: text/csv', 'Content-Length: 99'];
+  for (const [text, hasBegun] of [
+    [`${head('POST /users HTTP/1.1', ...json)}{`, 'request'],
+    [`${head('POST /users/import HTTP/1.1', ...csv)}name,email\r\n`, 'request'],
+    [head('GET /tasks/1 HTTP/1.1', 'Prefer: wait=60'), 'request'],
+    [head('GET /users/export HTTP/1.1'), 'data'],
+  ] as const) {
+    const before = lines().length;
+    const socket = connect(port, '127.0.0.1');
+    const begun = hasBegun === 'data' ? once(socket, 'readable') : once(app.server, 'request');
+    socket.write(text);
+    await begun;
+    socket.destroy();
+    while (lines().length === before) await new Promise(setImmediate);
+  }
+  await (await fetch(`${base}/users/1`)).text();
+  t.strictSame(
+    lines().map(({ method, route }) => `${method} ${route}`),
+    ['POST /users', 'POST /users/import', 'GET /tasks/:id', 'GET /users/export'],
+  );
+  const metrics = (await request('GET', '/metrics')).text;
+  t.match(metrics, 'muster_http_requests_total{method="GET",route="/users/export",status="499"} 1\n');
+  t.match(metrics, 'muster_http_request_duration_seconds_count{method="GET",route="/users/export"} 0\n');
 });
 
 t.test('two services live in one process, each with its own people', async (t) => {

@@ -54,8 +54,21 @@ t.test('a token of the issuer lets in with the scopes of its claim, and nothing 
     const json = { name: 'n', email: 'n@example.com' };
     return request(method, '/users', { headers, ...(method === 'POST' && { json }) });
   };
+  const secret = new TextEncoder().encode(await exportSPKI(issuer.publicKey));
+  const strange: Record<string, string> = {
+    'of another issuer': await issuer.token({ iss: 'https://other.example' }),
+    'signed with the public key as a secret': await issuer.token({}, secret as never, {
+      alg: 'HS256',
+      kid: 'one',
+    }),
+    unsigned: `${Buffer.from('{"alg":"none"}').toString('base64url')}.${(await issuer.token()).split('.')[1]}.`,
+    'no token': 'abc',
+  };
   issuer.away(true);
   t.equal((await ask(await issuer.token())).status, 503, 'the issuer is away');
+  for (const [what, token] of Object.entries(strange)) {
+    t.equal((await ask(token)).status, 401, `${what}, which needs no issuer to be refused`);
+  }
   issuer.away(false);
   t.equal((await ask(await issuer.token())).status, 200);
   const narrow = await ask(await issuer.token(), 'POST');
@@ -68,21 +81,14 @@ t.test('a token of the issuer lets in with the scopes of its claim, and nothing 
 
   const past = Math.floor(Date.now() / 1000) - 120;
   const stranger = await generateKeyPair('ES256');
-  const secret = new TextEncoder().encode(await exportSPKI(issuer.publicKey));
   const wrong: Record<string, string> = {
+    ...strange,
     'of another audience': await issuer.token({ aud: 'another' }),
-    'of another issuer': await issuer.token({ iss: 'https://other.example' }),
     expired: await issuer.token({ exp: past }),
     'not good yet': await issuer.token({ nbf: past + 600 }),
     'without an end': await issuer.token({ exp: undefined as never }),
     'by another key': await issuer.token({}, stranger.privateKey),
     'by a key that nobody knows': await issuer.token({}, stranger.privateKey, { alg: 'ES256', kid: 'two' }),
-    'signed with the public key as a secret': await issuer.token({}, secret as never, {
-      alg: 'HS256',
-      kid: 'one',
-    }),
-    unsigned: `${Buffer.from('{"alg":"none"}').toString('base64url')}.${(await issuer.token()).split('.')[1]}.`,
-    'no token': 'abc',
     'an unknown key': `mk_${'a'.repeat(12)}_${'b'.repeat(43)}`,
   };
   for (const [what, token] of Object.entries(wrong)) t.equal((await ask(token)).status, 401, what);

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { request as httpRequest } from 'node:http';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { OpenAPIV3_1 } from 'openapi-types';
 import t from 'tap';
@@ -19,7 +21,7 @@ function bearer(key: string) {
   return { authorization: `Bearer ${key}` };
 }
 
-/** Waits until a key that was just made is known: the service may have seen a moment ago that there is none. */
+/** Waits until a key that another replica has made is known: this one may have seen a moment ago that there is none. */
 async function closed({ request }: TestApp): Promise<void> {
   while ((await request('GET', '/users')).status !== 401) await wait(20);
 }
@@ -29,7 +31,6 @@ onEachDatabase('every operation asks for its scope, and takes nothing less', asy
   const { app } = muster;
   const document = await app.apiDocument();
   const all = await make(muster, SCOPES);
-  await closed(muster);
   const revoked = await make(muster, SCOPES);
   await muster.request('DELETE', `/keys/${revoked.id}`, { headers: bearer(all.key) });
   const expired = await make(muster, SCOPES, new Date(Date.now() + 50));
@@ -84,7 +85,6 @@ onEachDatabase(
     t.equal(first.status, 201);
     const { id, key } = first.json<{ id: string; key: string }>();
     t.equal(first.headers.location, `/keys/${id}`);
-    await closed(muster);
 
     const headers = bearer(key);
     const wider = await request('POST', '/keys', {
@@ -117,9 +117,13 @@ onEachDatabase(
     const rows = await app.reader.read<Record<string, unknown>>('select * from api_keys', []);
     t.notMatch(JSON.stringify(rows), key.slice(16));
 
+    const shown = await request('GET', String(first.headers.location), { headers });
+    t.match(shown.json(), { id, name: 'admin', scopes: ['keys', 'users:read'] });
+    t.notMatch(shown.text, key.slice(16));
+    t.equal((await request('GET', '/keys/nobody', { headers })).status, 404);
+
     t.equal((await request('DELETE', '/keys/nobody', { headers })).status, 404);
     t.equal((await request('DELETE', `/keys/${id}`, { headers })).status, 204);
-    while ((await request('GET', '/users', { headers })).status !== 401) await wait(20);
     t.equal((await request('GET', '/users')).status, 401, 'and the service is not open again');
   },
 );
@@ -138,7 +142,6 @@ onEachDatabase('a key is given no expiry that cannot be kept', async (t, dialect
 onEachDatabase('the log says whose key it was', async (t, dialect) => {
   const muster = await startApp(t, dialect);
   const { id, key } = await make(muster, SCOPES);
-  await closed(muster);
   const headers = bearer(key);
   await muster.request('POST', '/users', { headers, json: { name: 'n', email: 'a@example.com' } });
   await muster.request('PATCH', '/users/1', { headers, json: { name: 'm' } });
@@ -159,7 +162,6 @@ t.test(
     const two = await startApp(t, 'postgresql', { databaseUrl });
     const { id, key } = await make(one, SCOPES);
     const stays = await make(one, SCOPES);
-    await closed(one);
     await closed(two);
     const base = await two.app.listen({ host: '127.0.0.1', port: 0 });
     const stream = new Follower(base, '/changes', bearer(key));
@@ -180,8 +182,47 @@ t.test(
   },
 );
 
+onEachDatabase('a key holds from its answer on, and none that was revoked does', async (t, dialect) => {
+  const { app, request } = await startApp(t, dialect);
+  const json = { name: 'admin', scopes: ['keys', 'users:read', 'changes:read'] };
+  const base = await app.listen({ host: '127.0.0.1', port: 0 });
+  const stream = new Follower(base, '/changes');
+  await stream.until(({ events }) => events.length === 1);
+  const slow = httpRequest(`${base}/keys`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', expect: '100-continue' },
+  });
+  slow.flushHeaders();
+  await once(slow, 'continue'); // it has been let in
+
+  const { id, key } = (await request('POST', '/keys', { json })).json<{ id: string; key: string }>();
+  t.equal(
+    (await request('POST', '/keys', { json })).status,
+    401,
+    'nobody makes the second without the first',
+  );
+  slow.end(JSON.stringify(json));
+  const [answer] = await once(slow, 'response');
+  t.equal(answer.resume().statusCode, 401, 'nor who had begun to');
+  await stream.ended;
+
+  t.equal((await request('GET', '/users', { headers: bearer(key) })).status, 200);
+  t.equal((await request('DELETE', `/keys/${id}`, { headers: bearer(key) })).status, 204);
+  t.equal((await request('GET', '/users', { headers: bearer(key) })).status, 401, 'revoked');
+});
+
 t.test('an open service answers this machine’s programs, and no page of another site', async (t) => {
-  const { request } = await startApp(t, 'sqlite');
+  const { app, request } = await startApp(t, 'sqlite');
+  const base = await app.listen({ host: '127.0.0.1', port: 0 });
+  for (const [path, status] of [
+    ['http://evil.example/users', 403],
+    ['http://localhost@evil.example/users', 403],
+    ['http://localhost:3000/users', 200],
+  ] as const) {
+    const get = httpRequest(base, { path, headers: { host: 'localhost' } }).end();
+    const [answer] = await once(get, 'response');
+    t.equal(answer.resume().statusCode, status, path);
+  }
   const ask = async (headers: Record<string, string>) =>
     (await request('GET', '/start-task', { headers })).status;
   for (const host of ['localhost:3000', '127.0.0.1', '127.9.8.7:80', '[::1]:3000', 'LOCALHOST']) {

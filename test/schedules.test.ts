@@ -18,12 +18,15 @@ onEachDatabase('schedules are made, listed and deleted; those built in stay', as
   const { id, nextRunAt } = made.json<{ id: number; nextRunAt: string }>();
   t.equal(made.headers.location, `/schedules/${id}`);
   t.match(made.json(), { kind: 'tick', input: {}, timeZone: 'Europe/Oslo' });
+  t.strictSame((await request('GET', String(made.headers.location))).json(), made.json());
+  t.equal((await request('GET', '/schedules/99999999999')).status, 404);
   t.match(nextRunAt, /T0[45]:30:00.000Z$/, 'half past six in Oslo');
   const all = (await request('GET', '/schedules')).json<{ id: number; name?: string }[]>();
   t.match(all, [{ name: 'prune' }, { id }]);
   t.equal((await request('DELETE', `/schedules/${all[0]?.id}`)).status, 409);
   t.equal((await request('DELETE', `/schedules/${id}`)).status, 204);
   t.equal((await request('DELETE', `/schedules/${id}`)).status, 404);
+  t.equal((await request('GET', `/schedules/${id}`)).status, 404);
   t.equal((await request('DELETE', '/schedules/99999999999')).status, 404);
 });
 

@@ -1,4 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises';
+import t from 'tap';
 import { Type } from 'typebox';
 import { defineTask } from '../src/tasks/kinds.ts';
 import { pointers } from './support/app.ts';
@@ -195,6 +196,34 @@ onEachDatabase('a task is followed from its state now to its end', async (t, dia
   t.match(events.at(-1), { event: 'state', data: { state: 'succeeded', result: 'counted' } });
   const over = await request('GET', '/tasks/1', { headers: { accept: 'text/event-stream' } });
   t.equal(over.text.match(/event: state/g)?.length, 1, 'of what has ended there is one event');
+});
+
+t.test('a task and the log are told as JSON or as events, whatever Accept prefers', async (t) => {
+  const { request, app } = await startTasks(t, 'sqlite', [], { corsOrigins: ['https://desk.example'] });
+  await request('POST', '/tasks', { json: { kind: 'sleep', input: { ms: 0 } } });
+  await settled(app, 1);
+  const json = 'application/json';
+  const events = 'text/event-stream';
+  for (const [accept, type] of [
+    [events, events],
+    [`${json}, ${events};q=0.1`, json],
+    [`${events};q=0.1, ${json}`, json],
+    [`${json};q=0.5, ${events}`, events],
+    [`${json}, ${events}`, json],
+    [`${events}, ${json}`, events],
+    [`*/*, ${events}`, events],
+    ['*/*', json],
+    ['', json],
+    ['text/*', events],
+    [`${events};q=0`, json],
+    ['application/xml', json],
+  ] as const) {
+    const answer = await request('GET', '/tasks/1', { headers: { accept } });
+    t.equal(String(answer.headers['content-type']).split(';')[0], type, accept);
+    t.equal(answer.headers.vary, 'Origin, Accept');
+  }
+  const changes = await request('GET', '/changes', { headers: { accept: `${events};q=0.1, ${json}` } });
+  t.match(changes.headers, { 'content-type': /^application\/json/, vary: 'Origin, Accept' });
 });
 
 onEachDatabase(

@@ -22,9 +22,12 @@ onEachDatabase('the four routes answer to the letter', async (t, dialect) => {
   const list = await request('GET', '/users');
   t.match(list.json<unknown[]>(), [{ id: 1, ...geek }]);
 
+  t.equal((await request('HEAD', '/start-task')).status, 200);
+  t.strictSame((await request('GET', '/tasks')).json(), [], 'a HEAD starts nothing');
   const started = await request('GET', '/start-task');
   t.equal(started.status, 200);
   t.match(started.json(), { message: 'Task started' });
+  t.equal((await request('GET', '/tasks')).json<unknown[]>().length, 1);
 });
 
 onEachDatabase('the tutorial’s users are users like any other', async (t, dialect) => {

@@ -207,6 +207,22 @@ onEachDatabase('HEAD says what GET would, without a body', async (t, dialect) =>
   }
 });
 
+t.test('HEAD gives no length where GET has a stream', async (t) => {
+  const { request } = await startApp(t, 'sqlite');
+  await request('GET', '/start-task');
+  for (const [url, accept, type] of [
+    ['/users/export', '*/*', 'application/x-ndjson'],
+    ['/users/export?format=csv', '*/*', 'text/csv; charset=utf-8'],
+    ['/tasks/1/errors', '*/*', 'application/x-ndjson'],
+    ['/tasks/1', 'text/event-stream', 'text/event-stream'],
+    ['/changes', 'text/event-stream', 'text/event-stream'],
+  ] as const) {
+    const head = await request('HEAD', url, { headers: { accept } });
+    t.match(head, { status: 200, text: '', headers: { 'content-type': type } }, url);
+    t.notOk('content-length' in head.headers, url);
+  }
+});
+
 t.test('everything that is wrong with a body is listed at once', async (t) => {
   const { request } = await startApp(t, 'sqlite');
   const answer = await request('POST', '/users', { json: { name: '', mail: 1, attributes: 'none' } });

@@ -5,7 +5,7 @@ import { TAGS } from '../http/openapi.ts';
 import { linkHeader, linkNext } from '../http/paging.ts';
 import { invalidParameter, problems } from '../http/problems.ts';
 import { ref } from '../http/schemas.ts';
-import { EVENT_STREAM, openEvents, wantsEvents } from '../http/sse.ts';
+import { EVENT_STREAM, openEvents, sendEventsHead, wantsEvents } from '../http/sse.ts';
 import { CHANGE_TYPES, type ChangeType } from './change.entity.ts';
 import { Change, ChangeEvents, FollowHeaders, ListChangesQuery, positionHeader } from './changes.schemas.ts';
 import { epochGone } from './epoch.ts';
@@ -48,7 +48,7 @@ const changes: FastifyPluginAsyncTypebox = async (app) => {
     async (request, reply) => {
       const { limit } = request.query;
       const types = readTypes(request.query.types);
-      if (wantsEvents(request)) {
+      if (wantsEvents(reply)) {
         const last = request.headers['last-event-id'];
         const from = last === undefined ? request.query.after : Number(last);
         const { epoch } = request.query;
@@ -57,6 +57,7 @@ const changes: FastifyPluginAsyncTypebox = async (app) => {
           : requireKept(app.reader, from, epoch));
         const position = from ?? extent.head;
         reply.header('muster-position', position).header('muster-epoch', extent.epoch);
+        if (request.method === 'HEAD') return sendEventsHead(reply);
         app.feed.follow(openEvents(reply), app.whileOpen(reply), position, types);
         return reply;
       }

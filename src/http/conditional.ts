@@ -72,6 +72,22 @@ export function versionMismatch(ifMatch: readonly string[], etag: string): Preco
   );
 }
 
+/**
+ * For a route whose answers have no entity tag: any that is asked for is not there.
+ * @throws {PreconditionFailed} unless `If-Match` is `*`
+ */
+export function refuseTags(request: FastifyRequest): void {
+  const tags = readTags(request, 'if-match');
+  if (tags !== undefined && tags !== '*') throw noTags(tags);
+}
+
+export function noTags(ifMatch: readonly string[]): PreconditionFailed {
+  return new PreconditionFailed(
+    'version-mismatch',
+    `If-Match asks for ${ifMatch.join(', ')}; nothing has an ETag here.`,
+  );
+}
+
 /** Whether a GET or HEAD is answered 304, after `If-Match` was checked (RFC 9110 §13.2.2). */
 export function isNotModified({ ifMatch, ifNoneMatch }: Preconditions, etag: string): boolean {
   requirePreconditions({ ifMatch }, etag);

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import plugin from 'fastify-plugin';
 import { Malformed, type Refusal, Unavailable, UnsupportedMediaType } from '../errors.ts';
+import { refuseTags } from './conditional.ts';
 import { parseJson } from './json.ts';
 import { bareProblem } from './problem.ts';
 import { mayTakeLong } from './streaming.ts';
@@ -42,6 +43,15 @@ export default plugin(
           ? new Unavailable('stopping', 'The service is stopping.')
           : refusalOf(request),
       );
+    });
+
+    // A condition is never ignored (RFC 9110 §13.1.1). A route that has entity tags declares it, and checks it itself.
+    app.addHook('preHandler', (request, _reply, done) => {
+      if (request.headers['if-match'] !== undefined) {
+        const { properties = {} } = (request.routeOptions.schema?.headers ?? {}) as { properties?: object };
+        if (!('if-match' in properties)) refuseTags(request);
+      }
+      done();
     });
 
     app.server.on('checkExpectation', answerUnknownExpectation);

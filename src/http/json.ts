@@ -156,9 +156,17 @@ function normalise(decimal: string): string {
 
 function whatIsWrong(code: ParseErrorCode, found: string): string {
   const name = printParseErrorCode(code);
-  const shown = found.slice(0, 20);
-  const at = shown.trim() === '' ? 'the end' : shown.startsWith('"') ? shown : `"${shown}"`;
+  const at = shownAt(found.slice(0, 20));
   return PARSE_ERRORS[name]?.replace('%', () => at) ?? `${at} is unexpected`;
+}
+
+function shownAt(found: string): string {
+  if (found === '') return 'the end';
+  // A byte order mark, or a space that was copied from a page: in quotes nobody would see it.
+  if (/^[\p{C}\p{Z}]/u.test(found)) {
+    return `the invisible character U+${found.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}`;
+  }
+  return found.startsWith('"') ? found : `"${found}"`;
 }
 
 const PARSE_ERRORS: Record<string, string> = {

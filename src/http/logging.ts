@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import plugin from 'fastify-plugin';
+import { onceEnded } from './ended.ts';
 
 /**
  * One line for each request, with its id and its route, never with a query or an address: those hold personal data.
@@ -30,19 +31,18 @@ function stackOnly(error: Error): string {
 
 export default plugin(
   async (app: FastifyInstance) => {
-    app.addHook('onResponse', (request, reply, done) => {
+    onceEnded(app, (request, reply, status) => {
       // Somebody asks for these every few seconds, for ever.
-      const isRoutine = request.routeOptions.config.essential === true && reply.statusCode < 400;
+      const isRoutine = request.routeOptions.config.essential === true && status < 400;
       request.log[isRoutine ? 'debug' : 'info'](
         {
           method: request.method,
           route: request.routeOptions.url ?? '(unknown)',
-          status: reply.statusCode,
+          status,
           ms: Math.round(reply.elapsedTime * 10) / 10,
         },
         'request',
       );
-      done();
     });
   },
   { name: 'logging' },

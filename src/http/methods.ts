@@ -3,9 +3,10 @@ import plugin from 'fastify-plugin';
 import { problem, sendProblem } from './problem.ts';
 
 /**
- * A known path with a wrong method is a 405 that says which are right (RFC 9110 §15.5.6), where the router would say
- * 404; OPTIONS is answered likewise. It watches every route that is registered after it, so it stands before them all
- * in `app.ts`. It answers before the body is read: whatever that holds, the method or the path is what is wrong.
+ * A known path with a wrong method is a 405 that says which are right (RFC 9110 §15.5.6), where the router would say 404,
+ * or take `/users/import` for a user; OPTIONS is answered likewise. It watches every route that is registered after it,
+ * so it stands before them all in `app.ts`. It answers before the body is read: whatever that holds, the method or the
+ * path is what is wrong.
  */
 export default plugin(
   async (app: FastifyInstance) => {
@@ -17,9 +18,10 @@ export default plugin(
     });
 
     app.addHook('onRequest', (request, reply, done) => {
-      if (!request.is404) return done();
-      const [path = ''] = request.url.split('?', 1);
-      const known = [...paths.values()].find(({ pattern }) => pattern.test(path));
+      const path = pathOf(request.url);
+      const exact = paths.get(path);
+      if (!request.is404 && (exact === undefined || request.routeOptions.url === path)) return done();
+      const known = exact ?? [...paths.values()].find(({ pattern }) => pattern.test(path));
       if (known === undefined) {
         return sendProblem(reply, problem(404, `There is nothing at ${request.method} ${path}.`, request.id));
       }
@@ -32,6 +34,12 @@ export default plugin(
   },
   { name: 'methods', dependencies: ['problem', 'edge'] },
 );
+
+/** As the router reads it: `edge` has seen that it can be. */
+function pathOf(url: string): string {
+  const [path = ''] = url.split('?', 1);
+  return path.includes('%') ? decodeURI(path) : path;
+}
 
 function patternOf(url: string): RegExp {
   const parts = url.split('/').map((part) => (part.startsWith(':') ? '[^/]+' : RegExp.escape(part)));

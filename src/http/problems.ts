@@ -1,5 +1,6 @@
 import { Malformed, Refusal, TooMany, UnsupportedMediaType } from '../errors.ts';
 import { noKey, tooNarrow } from './access.ts';
+import { noTags } from './conditional.ts';
 import { PATCH_TYPES } from './edge.ts';
 import { brokenBody, brokenRequest, Problem, type ProblemBody, problem, problemOf } from './problem.ts';
 import { ref } from './schemas.ts';
@@ -13,10 +14,10 @@ type Exact = Refusal | ProblemBody;
 type Case = number | Exact | { status: number; headers: object };
 
 /**
- * What every route may answer, whatever it does: broken URLs and hosts, no or too narrow a key, compressed bodies, limits,
- * faults, shutdown.
+ * What every route may answer, whatever it does: broken URLs and hosts, no or too narrow a key, conditions, compressed
+ * bodies, limits, faults, shutdown.
  */
-const EVERYWHERE = [400, 401, 403, 415, 429, 500, 503];
+const EVERYWHERE = [400, 401, 403, 412, 415, 429, 500, 503];
 
 export function problems(...cases: Case[]) {
   const headers: Record<number, object> = { ...HEADERS };
@@ -115,6 +116,7 @@ const GENERAL: Record<number, Exact> = {
   400: new Malformed('invalid-url', 'The URL is not percent-encoded UTF-8, or holds NUL.'),
   401: noKey(),
   403: tooNarrow('users:write'),
+  412: noTags(['"1"']),
   413: problem(413, 'The body is larger than this route takes.', EXAMPLE_ID),
   414: problem(414, 'A part of the path is too long.', EXAMPLE_ID),
   415: new UnsupportedMediaType('content-encoding', 'A body with Content-Encoding gzip is not read here.'),

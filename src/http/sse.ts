@@ -1,5 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyReply } from 'fastify';
+import Negotiator from 'negotiator';
+import { sendHead } from './streaming.ts';
 
 /** One event of a stream (HTML §9.2). `data` is sent as JSON; a string is JSON already. */
 export interface StreamEvent {
@@ -15,15 +17,31 @@ export const STALLED_MS = 15_000;
 
 export const EVENT_STREAM = 'text/event-stream';
 
-export function wantsEvents({ method, headers }: FastifyRequest): boolean {
-  if (method !== 'GET') return false; // a HEAD would wait for an end
-  return (headers.accept ?? '').split(',').some((one) => one.split(';')[0]?.trim() === EVENT_STREAM);
+/**
+ * Whether a client would rather have events than JSON: by the weights in `Accept`, of two that are equal what it names
+ * first (RFC 9110 §12.5.1). A cache is told that the answer depends on it.
+ */
+export function wantsEvents(reply: FastifyReply): boolean {
+  const vary = reply.getHeader('vary');
+  reply.header('vary', vary === undefined ? 'Accept' : `${vary}, Accept`);
+  return new Negotiator(reply.request).mediaType(['application/json', EVENT_STREAM]) === EVENT_STREAM;
 }
 
 /** JSON has no line ends, so the data is one line. */
 export function eventFrame({ event, id, data }: StreamEvent): string {
   const json = typeof data === 'string' ? data : JSON.stringify(data);
   return `${id === undefined ? '' : `id: ${id}\n`}event: ${event}\ndata: ${json}\n\n`;
+}
+
+const STREAM_HEADERS = {
+  'content-type': EVENT_STREAM,
+  'cache-control': 'no-store',
+  'x-accel-buffering': 'no', // nginx would keep events back until it has a page of them
+};
+
+/** Answers HEAD where GET would be answered with events: it would wait for an end. */
+export function sendEventsHead(reply: FastifyReply) {
+  return sendHead(reply.headers(STREAM_HEADERS));
 }
 
 /** An open answer to which events are written. */
@@ -42,9 +60,7 @@ export function openEvents(reply: FastifyReply) {
   raw.useChunkedEncodingByDefault = false;
   raw.writeHead(200, {
     ...(reply.getHeaders() as Record<string, string>),
-    'content-type': EVENT_STREAM,
-    'cache-control': 'no-store',
-    'x-accel-buffering': 'no', // nginx would keep events back until it has a page of them
+    ...STREAM_HEADERS,
     connection: 'close',
   });
   raw.flushHeaders();

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
-import type { FastifyRequest } from 'fastify';
+import { Readable } from 'node:stream';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 
 /*
  * `requestTimeout` is a limit for a whole request, and Node has none for a single one. What it does when the time is over
@@ -48,6 +49,11 @@ export async function* readSlowly(request: FastifyRequest, slowestMs: number): A
     clearTimeout(timer);
     streaming.delete(socket);
   }
+}
+
+/** Answers HEAD where GET has a stream, whose length nobody knows yet: none is said (RFC 9110 §8.6). */
+export function sendHead(reply: FastifyReply) {
+  return reply.send(Readable.from([]) as never); // Fastify would take a text for the whole, and say how long it is
 }
 
 /** How long a client may go on to send what is not read any more. */

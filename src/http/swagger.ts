@@ -44,8 +44,8 @@ export async function makeDocument(
             scheme: 'bearer',
             description:
               'An API key (`mk_…`), or a token of the OpenID provider that the service trusts (RFC 6750). What an ' +
-              'operation lists here is the scope that it needs. As long as there is no key, and on loopback only, ' +
-              'whoever can reach the service may do everything.',
+              'operation lists here is the scope that it needs; one that writes also shows what was written. As long ' +
+              'as there is no key, and on loopback only, whoever can reach the service may do everything.',
           },
         },
       },

@@ -17,6 +17,7 @@ const CLOCK_TOLERANCE_S = 30;
 export function tokensOf({ issuer, audience }: JwtSettings) {
   let loaded: ReturnType<typeof discover> | undefined;
   return async (token: string): Promise<Access> => {
+    if (!(await mayBeFrom(issuer, token))) throw wrongKey();
     loaded ??= discover(issuer);
     const verify = await loaded.catch((error) => {
       loaded = undefined; // and again with the next request
@@ -30,6 +31,16 @@ export function tokensOf({ issuer, audience }: JwtSettings) {
       stillHolds: async () => exp !== undefined && exp * 1000 > Date.now(),
     };
   };
+}
+
+/** Whether only the issuer's keys can tell: what is no token of theirs is refused also while they are away. */
+async function mayBeFrom(issuer: string, token: string): Promise<boolean> {
+  const { decodeJwt, decodeProtectedHeader } = await import('jose');
+  try {
+    return ALGORITHMS.includes(decodeProtectedHeader(token).alg ?? '') && decodeJwt(token).iss === issuer;
+  } catch {
+    return false;
+  }
 }
 
 /** The library is loaded for the first token, not at the start. */

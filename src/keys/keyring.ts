@@ -65,6 +65,12 @@ export class Keyring {
     return this.#any.value;
   }
 
+  /** To be told of each key that was made or revoked: what was read before that is not given again. */
+  forget(): void {
+    this.#any = undefined;
+    this.#known.clear();
+  }
+
   /** @throws {Unauthorized} for whatever is not a key that holds */
   check(key: string): Soon<Access> {
     const id = idOf(key);

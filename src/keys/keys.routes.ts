@@ -1,10 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { needs, requireScope, SCOPES, tooNarrow } from '../http/access.ts';
+import { needs, noKey, requireScope, SCOPES, tooNarrow } from '../http/access.ts';
 import { TAGS } from '../http/openapi.ts';
 import { invalidBody, invalidJson, invalidParameter, problems } from '../http/problems.ts';
 import { idParams, locationHeader, ref, timeSchema } from '../http/schemas.ts';
 import { readTime } from '../http/times.ts';
-import { createKey, expiryIsPast, keyNotFound, listKeys, revokeKey } from './keys.ts';
+import { createKey, expiryIsPast, keyNotFound, listKeys, revokeKey, showKey } from './keys.ts';
 
 const KeyId = {
   type: 'string',
@@ -131,6 +131,19 @@ const listKeysSchema = {
   response: { 200: { type: 'array', items: ref(Key), description: 'The keys' }, ...problems() },
 } as const;
 
+const getKeySchema = {
+  operationId: 'getKey',
+  summary: 'Look at an API key',
+  description: 'What it may do, and when it was last used; also of one that has been revoked.',
+  tags: [TAGS.keys.name],
+  security: needs('keys'),
+  params: idParams(KeyId),
+  response: {
+    200: { ...ref(Key), description: 'The key' },
+    ...problems(keyNotFound('k3v9q0a7m2xz'), 414),
+  },
+} as const;
+
 const revokeKeySchema = {
   operationId: 'revokeKey',
   summary: 'Revoke an API key',
@@ -152,12 +165,16 @@ const keys: FastifyPluginAsyncTypebox = async (app) => {
     const { name, scopes, expiresAt } = request.body;
     if (request.headers['idempotency-key'] !== undefined) throw notKept();
     for (const scope of scopes) requireScope(request, scope);
+    // The first key may have been made while this body arrived.
+    if (!(await request.access.stillHolds())) throw noKey();
     const until = expiresAt === undefined ? {} : { expiresAt: readTime(expiresAt, '#/expiresAt') };
     const key = await app.write((tx) => createKey(tx, { name, scopes, ...until }));
     return reply.code(201).header('location', `/keys/${key.id}`).send(key);
   });
 
   app.get('/keys', { schema: listKeysSchema }, () => listKeys(app.reader));
+
+  app.get('/keys/:id', { schema: getKeySchema }, ({ params }) => showKey(app.reader, params.id));
 
   app.delete('/keys/:id', { schema: revokeKeySchema }, async (request, reply) => {
     await app.write((tx) => revokeKey(tx, request.params.id));

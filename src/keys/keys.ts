@@ -19,6 +19,9 @@ export interface KeyRow {
 
 const COLUMNS = `id, name, hash, cast(scopes as text) as scopes, created_at, expires_at, last_used_at, revoked_at`;
 
+/** Rung when a key was made or revoked: whoever remembers keys forgets what they know. */
+export const KEYS = 'keys';
+
 /** Creates a key, and gives it as well: it is nowhere to be read again. */
 export async function createKey(
   tx: Tx,
@@ -33,12 +36,20 @@ export async function createKey(
     [id, name, hashOf(key), JSON.stringify([...new Set(scopes)]), new Date(), expiresAt ?? null],
   );
   if (row === undefined) throw new Error('a row that was inserted is not there');
+  tx.ring(KEYS);
   return { ...keyView(row), key };
 }
 
 export async function listKeys(reader: Reader) {
   const rows = await reader.read<KeyRow>(`select ${COLUMNS} from api_keys order by created_at, id`, []);
   return rows.map(keyView);
+}
+
+/** A key as it is shown, also one that has been revoked. */
+export async function showKey(reader: Reader, id: string) {
+  const row = await findKey(reader, id);
+  if (row === undefined) throw keyNotFound(id);
+  return keyView(row);
 }
 
 /** @throws {NotFound} `key-not-found` also when it has been revoked before */
@@ -49,6 +60,7 @@ export async function revokeKey(tx: Tx, id: string): Promise<void> {
     [new Date(), id],
   );
   if (rows.length === 0) throw keyNotFound(id);
+  tx.ring(KEYS);
 }
 
 export async function findKey(reader: Reader, id: string): Promise<KeyRow | undefined> {

@@ -1,6 +1,5 @@
 import type { FastifyRequest } from 'fastify';
 import { Forbidden } from '../errors.ts';
-import type { Access } from '../http/access.ts';
 
 /*
  * Without any key, on loopback only, the service is open: to programs of this machine, not to web pages that its
@@ -8,16 +7,15 @@ import type { Access } from '../http/access.ts';
  * point here (DNS rebinding) even read the answers.
  */
 
-export const OPEN: Access = { actor: null, may: () => true, stillHolds: async () => true };
-
 export function isLoopback(host: string): boolean {
   const name = host.toLowerCase().replace(/^\[(.+)\]$/, '$1');
   return name === 'localhost' || name === '::1' || /^127(\.\d{1,3}){3}$/.test(name);
 }
 
 /** What is wrong with a request to an open service, or undefined. */
-export function foreignness({ headers }: FastifyRequest): Forbidden | undefined {
-  const host = headers.host ?? 'localhost';
+export function foreignness({ headers, url }: FastifyRequest): Forbidden | undefined {
+  // Of an absolute URL the host counts, not the header (RFC 9112 §3.2.2).
+  const host = /^[a-z][a-z\d+.-]*:\/\/([^/?#]*)/i.exec(url)?.[1] ?? headers.host ?? 'localhost';
   if (!isLoopback(host.replace(/:\d+$/, '')))
     return new Forbidden('foreign-host', 'Without keys only requests to a loopback address are answered.');
   if (PROXIED.some((name) => headers[name] !== undefined))

@@ -4,7 +4,8 @@ import { StartError } from '../errors.ts';
 import { type Access, noKey, requireScope, SCOPES, type Scope } from '../http/access.ts';
 import { type JwtSettings, tokensOf } from './jwt.ts';
 import { Keyring } from './keyring.ts';
-import { foreignness, isLoopback, OPEN } from './open-house.ts';
+import { KEYS } from './keys.ts';
+import { foreignness, isLoopback } from './open-house.ts';
 
 interface Options {
   host: string;
@@ -24,13 +25,19 @@ export default plugin(
       });
       note.catch((err) => app.log.warn({ err }, 'when a key was last used could not be written down'));
     });
+    app.bell.on(KEYS, () => keyring.forget());
+    const open: Access = {
+      actor: null,
+      may: () => true,
+      stillHolds: async () => !(await keyring.isThereAny()),
+    };
     const checkToken = jwt && tokensOf(jwt);
 
     const openAccess = (request: FastifyRequest, isThereAny: boolean): Access => {
       if (checkToken !== undefined || isThereAny || !isLoopback(host)) throw noKey();
       const refusal = foreignness(request);
       if (refusal !== undefined) throw refusal;
-      return OPEN;
+      return open;
     };
     const accessOf = (request: FastifyRequest): Access | Promise<Access> => {
       const { authorization } = request.headers;

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import plugin from 'fastify-plugin';
+import { CUT, onceEnded } from '../http/ended.ts';
 import { keep } from './patience.ts';
 import { RequestCounts } from './request-counts.ts';
 
@@ -68,7 +69,11 @@ export default plugin(
     const requests = new RequestCounts();
     app.decorate('metrics', metrics);
     app.decorate('isBusy', () => requests.lately() > BUSY);
-    metrics.counter('muster_http_requests_total', 'Requests that were answered.', () => requests.counted());
+    metrics.counter(
+      'muster_http_requests_total',
+      'Requests by the status of their answer; 499: the connection was broken off before it had gone.',
+      () => requests.counted(),
+    );
     metrics.histogram(
       'muster_http_request_duration_seconds',
       'From the head of a request to the end of its answer; without event streams.',
@@ -79,12 +84,11 @@ export default plugin(
       'Event streams that are open, of changes and of tasks.',
       () => app.streams.open,
     );
-    app.addHook('onResponse', (request, reply, done) => {
+    onceEnded(app, (request, reply, status) => {
       const route = request.routeOptions.url ?? '(unknown)';
-      // A stream is open for as long as somebody listens: that is no time in which it was answered.
-      const ms = request.isStream ? undefined : reply.elapsedTime;
-      requests.count(request.method, route, reply.statusCode, ms);
-      done();
+      // A stream is open for as long as somebody listens, and who leaves was not answered: that is no time of an answer.
+      const ms = request.isStream || status === CUT ? undefined : reply.elapsedTime;
+      requests.count(request.method, route, status, ms);
     });
   },
   { name: 'metrics', dependencies: ['streams'] },

@@ -2,12 +2,13 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { needs, requireScope } from '../http/access.ts';
 import { createOnce, IdempotencyHeaders, idempotencyHeader, refusedCreate } from '../http/idempotency.ts';
 import { TAGS } from '../http/openapi.ts';
-import { invalidBody, invalidParameter, problems } from '../http/problems.ts';
+import { invalidBody, problems, refusedId } from '../http/problems.ts';
 import { idParams, idSchema, locationHeader, ref, textSchema, timeSchema } from '../http/schemas.ts';
 import {
   builtInSchedule,
   createSchedule,
   deleteSchedule,
+  findSchedule,
   listSchedules,
   scheduleNotFound,
 } from './schedules.ts';
@@ -95,6 +96,19 @@ const listSchedulesSchema = {
   },
 } as const;
 
+const getScheduleSchema = {
+  operationId: 'getSchedule',
+  summary: 'Look at a schedule',
+  description: 'When it enqueues the next task, and when it did the last.',
+  tags: [TAGS.tasks.name],
+  security: needs('tasks:read'),
+  params: idParams(ScheduleId),
+  response: {
+    200: { ...ref(Schedule), description: 'The schedule' },
+    ...problems(...refusedId(scheduleNotFound(1))),
+  },
+} as const;
+
 const deleteScheduleSchema = {
   operationId: 'deleteSchedule',
   summary: 'Delete a schedule',
@@ -104,13 +118,7 @@ const deleteScheduleSchema = {
   params: idParams(ScheduleId),
   response: {
     204: { type: 'null', description: 'It is gone; no body' },
-    ...problems(
-      invalidParameter('path', '#/id', 'must be integer'),
-      scheduleNotFound(1),
-      builtInSchedule('prune'),
-      413,
-      414,
-    ),
+    ...problems(...refusedId(scheduleNotFound(1)), builtInSchedule('prune'), 413),
   },
 } as const;
 
@@ -127,6 +135,10 @@ const schedules: FastifyPluginAsyncTypebox = async (app) => {
   });
 
   app.get('/schedules', { schema: listSchedulesSchema }, () => listSchedules(app.reader));
+
+  app.get('/schedules/:id', { schema: getScheduleSchema }, ({ params }) =>
+    findSchedule(app.reader, params.id),
+  );
 
   app.delete('/schedules/:id', { schema: deleteScheduleSchema }, async (request, reply) => {
     await app.write((tx) => deleteSchedule(tx, request.params.id));

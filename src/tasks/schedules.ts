@@ -68,6 +68,14 @@ export async function listSchedules(reader: Reader): Promise<ScheduleView[]> {
   return rows.map(shown<ScheduleView>);
 }
 
+/** @throws {NotFound} */
+export async function findSchedule(reader: Reader, id: number): Promise<ScheduleView> {
+  const rows =
+    id > MAX_ID ? [] : await reader.read<Row>(`select ${COLUMNS} from schedules where id = ?`, [id]);
+  if (rows[0] === undefined) throw scheduleNotFound(id);
+  return shown(rows[0]);
+}
+
 /** @throws {NotFound} | {Conflict} `built-in-schedule` */
 export async function deleteSchedule(tx: Tx, id: number): Promise<void> {
   if (id > MAX_ID) throw scheduleNotFound(id);

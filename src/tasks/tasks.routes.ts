@@ -6,7 +6,7 @@ import { badCursor, linkHeader, linkNext } from '../http/paging.ts';
 import { PreferHeaders, preferenceHeader, readWait } from '../http/prefer.ts';
 import { invalidBody, invalidParameter, problems } from '../http/problems.ts';
 import { idParams, locationHeader, ref } from '../http/schemas.ts';
-import { EVENT_STREAM, sendEvents, wantsEvents } from '../http/sse.ts';
+import { EVENT_STREAM, sendEvents, sendEventsHead, wantsEvents } from '../http/sse.ts';
 import { readTime } from '../http/times.ts';
 import {
   cancelTask,
@@ -141,7 +141,8 @@ const tasks: FastifyPluginAsyncTypebox = async (app) => {
 
   app.get('/tasks/:id', { schema: getTaskSchema }, async (request, reply) => {
     const task = await findTask(app.tasks, request.params.id);
-    if (wantsEvents(request)) {
+    if (wantsEvents(reply)) {
+      if (request.method === 'HEAD') return sendEventsHead(reply);
       return sendEvents(reply, taskEvents(app.tasks, task, app.whileOpen(reply)));
     }
     const seconds = readWait(request);

@@ -4,6 +4,7 @@ import { needs } from '../http/access.ts';
 import { TAGS } from '../http/openapi.ts';
 import { invalidParameter, problems } from '../http/problems.ts';
 import { ref } from '../http/schemas.ts';
+import { sendHead } from '../http/streaming.ts';
 import { taskNotFound } from '../tasks/control.ts';
 import { TaskId } from '../tasks/tasks.schemas.ts';
 import { findTask } from '../tasks/waiting.ts';
@@ -43,7 +44,7 @@ const errors: FastifyPluginAsyncTypebox = async (app) => {
       const { id } = await findTask(app.tasks, request.params.id);
       const { format = 'ndjson', header = null } = (await findUpload(app.reader, id)) ?? {};
       reply.type(format === 'csv' ? `${CSV}; charset=utf-8` : NDJSON);
-      if (request.method === 'HEAD') return reply.send('' as never);
+      if (request.method === 'HEAD') return sendHead(reply);
       return reply.send(Readable.from(refusedRows(app.reader, id, format, header)) as never);
     },
   );

@@ -5,6 +5,7 @@ import { needs } from '../http/access.ts';
 import { TAGS } from '../http/openapi.ts';
 import { invalidParameter, problems } from '../http/problems.ts';
 import { ref } from '../http/schemas.ts';
+import { sendHead } from '../http/streaming.ts';
 import { exportUsers } from './export.ts';
 import { csvLines, ndjsonLines } from './lines.ts';
 import { CSV, ExportedCsv, ExportedNdjson, ExportQuery, NDJSON } from './transfers.schemas.ts';
@@ -49,7 +50,7 @@ const exports: FastifyPluginAsyncTypebox = async (app) => {
         .header('muster-epoch', epoch)
         .header('content-disposition', `attachment; filename="users.${format}"`)
         .type(format === 'csv' ? `${CSV}; charset=utf-8` : NDJSON);
-      if (request.method === 'HEAD') return reply.send('' as never);
+      if (request.method === 'HEAD') return sendHead(reply);
       const texts = async function* () {
         yield lines.header;
         // One page is made while the client takes the one before; the next, when it has.

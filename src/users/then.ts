@@ -46,7 +46,8 @@ export const At = {
   minLength: 1,
   maxLength: 40,
   description:
-    'a position of the log, or a time (RFC 3339, with an offset): the user as they were then, all changes up to it included',
+    'a position of the log, or a time (RFC 3339, with an offset): the user as they were then, all changes up to it ' +
+    'included. At a time that is still to come they are as they are now',
   examples: ['2026-03-01T12:00:00Z'],
 } as const;
 

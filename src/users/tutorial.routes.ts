@@ -127,7 +127,9 @@ const tutorial: FastifyPluginAsyncTypebox = async (app) => {
 
   app.get('/start-task', { schema: startTaskSchema }, async (request) => {
     const { actor } = request.access;
-    await app.write((tx) => app.tasks.enqueue(tx, sleep, { ms: TASK_MS }, { actor }));
+    // The tutorial has it that a GET starts something; a HEAD is safe (RFC 9110 §9.2.1).
+    if (request.method === 'GET')
+      await app.write((tx) => app.tasks.enqueue(tx, sleep, { ms: TASK_MS }, { actor }));
     return { message: 'Task started' as const };
   });
 };
