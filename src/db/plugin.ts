@@ -1,5 +1,4 @@
 import { type AnyEntity, type EntityClass, FlushMode } from '@mikro-orm/core';
-import type { EntityManager } from '@mikro-orm/sql';
 import type { FastifyInstance } from 'fastify';
 import plugin from 'fastify-plugin';
 import { Bell } from './bell.ts';
@@ -27,10 +26,6 @@ declare module 'fastify' {
     writeQueue: Pick<WriteQueue, 'length' | 'oldestMs'>;
     /** The one door for writes: runs `work` in a transaction, perhaps with others', and settles after the commit. */
     write<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
-  }
-  interface FastifyRequest {
-    /** This request's own entity manager, made when it is first asked for. */
-    readonly em: EntityManager;
   }
 }
 
@@ -61,8 +56,6 @@ export default plugin(
       },
       failed,
     );
-    const forks = new WeakMap<object, EntityManager>();
-
     const reader = await openReader(orm, databaseUrl, failed);
     const probe = openProbe(orm, databaseUrl);
     const checks = databaseChecks({ databaseUrl, probe, minFreeBytes, isDamaged: () => isDamaged });
@@ -75,16 +68,6 @@ export default plugin(
     app.decorate('writeQueue', writes);
     const write: FastifyInstance['write'] = (work) => writes.run(work);
     app.decorate('write', app.tracing === undefined ? write : app.tracing.write(write, bell));
-    app.decorateRequest('em', {
-      getter() {
-        let em = forks.get(this);
-        if (em === undefined) {
-          em = orm.em.fork();
-          forks.set(this, em);
-        }
-        return em;
-      },
-    });
     app.addHook('onReady', async () => bell.start());
     app.addHook('onClose', async () => {
       await bell.stop();
