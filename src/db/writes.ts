@@ -101,15 +101,14 @@ export class WriteQueue {
       this.#schedulePatient();
     } catch (error) {
       // Rows that others hold are passed by: what was waited for is one lock for all, and each half would wait again.
-      const isHopeless =
-        error instanceof CommitFailed || ['away', 'locked'].includes(databaseFailure(error) ?? '');
+      const isHopeless = ['away', 'locked'].includes(databaseFailure(error) ?? '');
       if (jobs.length === 1 && error instanceof RowLocked) {
         // It had changed something before: alone, it may wait and begin anew.
         this.#patient.push(...jobs);
         return this.#schedulePatient();
       }
       if (jobs.length === 1 || isHopeless) {
-        for (const job of jobs) job.reject(error instanceof CommitFailed ? error.refusal : error);
+        for (const job of jobs) job.reject(error);
         return;
       }
       const half = Math.ceil(jobs.length / 2);
@@ -136,13 +135,14 @@ export class WriteQueue {
       await this.#runTransaction([job], true);
     } catch (error) {
       if (retries > 0 && databaseFailure(error) === 'deadlock') return this.#runAlone(job, retries - 1);
-      job.reject(error instanceof CommitFailed ? error.refusal : error);
+      job.reject(error);
     }
   }
 
   /**
    * Runs the works in one transaction, settles those that are done or refused after its commit, and gives back those that
-   * want a row which another transaction holds.
+   * want a row which another transaction holds. When the commit fails, all are told so: the database may or may not have
+   * kept the transaction, and running it again could do its work twice.
    * @throws whatever a work or the database threw; then nothing was kept, and no job was settled
    */
   async #runTransaction(jobs: Job[], mayWait: boolean): Promise<Job[]> {
@@ -169,7 +169,9 @@ export class WriteQueue {
     } catch (error) {
       await em.rollback().catch(() => {});
       this.#failed(error);
-      throw new CommitFailed(error);
+      const refusal = commitFailed(error);
+      for (const job of jobs) job.reject(refusal);
+      return [];
     }
     for (const one of settle) one();
     this.#committed(shared.topics);
@@ -190,17 +192,13 @@ function tooBusy(): Unavailable {
   );
 }
 
-/** The database may or may not have kept the transaction: running it again could do its work twice. */
-class CommitFailed extends Error {
-  readonly refusal: Unavailable;
-  constructor(cause: unknown) {
-    super('commit failed', { cause });
-    this.refusal = new Unavailable(
-      'commit-failed',
-      'The database did not confirm this write. Read before you repeat it.',
-    );
-    this.refusal.cause = cause;
-  }
+function commitFailed(cause: unknown): Unavailable {
+  const refusal = new Unavailable(
+    'commit-failed',
+    'The database did not confirm this write. Read before you repeat it.',
+  );
+  refusal.cause = cause;
+  return refusal;
 }
 
 /** Gives what is to be done after the commit: a refusal that changed nothing is kept for then, too. */
