@@ -5,7 +5,7 @@ import { Bell } from './bell.ts';
 import { openMigratedDatabase } from './database.ts';
 import { isDamage } from './failures.ts';
 import { measureDatabase } from './gauges.ts';
-import { databaseChecks } from './health.ts';
+import { checkHealth } from './health.ts';
 import type { Orm } from './orm.ts';
 import { openProbe, type Probe } from './probe.ts';
 import { openReader, type Reader } from './reader.ts';
@@ -58,8 +58,7 @@ export default plugin(
     );
     const reader = await openReader(orm, databaseUrl, failed);
     const probe = openProbe(orm, databaseUrl);
-    const checks = databaseChecks({ databaseUrl, probe, minFreeBytes, isDamaged: () => isDamaged });
-    for (const [name, check] of Object.entries(checks)) app.health.check(name, check);
+    checkHealth(app, { databaseUrl, probe, minFreeBytes, isDamaged: () => isDamaged });
     await measureDatabase(app, { orm, databaseUrl, writes });
     app.decorate('orm', orm);
     app.decorate('reader', reader);
