@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { needs, requireScope } from '../http/access.ts';
 import { createOnce, IdempotencyHeaders, idempotencyHeader, refusedCreate } from '../http/idempotency.ts';
 import { TAGS } from '../http/openapi.ts';
-import { invalidBody, invalidParameter, problems } from '../http/problems.ts';
+import { invalidBody, problems, refusedId } from '../http/problems.ts';
 import { idParams, idSchema, locationHeader, ref, textSchema, timeSchema } from '../http/schemas.ts';
 import {
   builtInSchedule,
@@ -104,13 +104,7 @@ const deleteScheduleSchema = {
   params: idParams(ScheduleId),
   response: {
     204: { type: 'null', description: 'It is gone; no body' },
-    ...problems(
-      invalidParameter('path', '#/id', 'must be integer'),
-      scheduleNotFound(1),
-      builtInSchedule('prune'),
-      413,
-      414,
-    ),
+    ...problems(...refusedId(scheduleNotFound(1)), builtInSchedule('prune'), 413),
   },
 } as const;
 
