@@ -1,4 +1,4 @@
-import { type AnyEntity, type EntityClass, FlushMode } from '@mikro-orm/core';
+import type { AnyEntity, EntityClass } from '@mikro-orm/core';
 import type { FastifyInstance } from 'fastify';
 import plugin from 'fastify-plugin';
 import { Bell } from './bell.ts';
@@ -41,21 +41,14 @@ export default plugin(
   async (app: FastifyInstance, { databaseUrl, poolMax, minFreeBytes, entities }: Options) => {
     const database = await openMigratedDatabase({ databaseUrl, poolMax, entities, logger: app.log });
     const { orm } = database;
-    const dialect = dialectOf(databaseUrl);
     const bell = new Bell(databaseUrl, app.log);
     let isDamaged = false;
     const failed = (error: unknown) => {
       isDamaged ||= isDamage(error);
     };
     app.addHook('onError', async (_request, _reply, error) => failed(error));
-    const writes = new WriteQueue(
-      () => orm.em.fork({ flushMode: FlushMode.COMMIT }),
-      dialect === 'sqlite' ? 1 : WRITERS_AT_ONCE,
-      (topics) => {
-        for (const topic of topics) bell.ring(topic);
-      },
-      failed,
-    );
+    const parallel = dialectOf(databaseUrl) === 'sqlite' ? 1 : WRITERS_AT_ONCE;
+    const writes = new WriteQueue(orm, parallel, (topic) => bell.ring(topic), failed);
     const reader = await openReader(orm, databaseUrl, failed);
     const probe = openProbe(orm, databaseUrl);
     checkHealth(app, { databaseUrl, probe, minFreeBytes, isDamaged: () => isDamaged });

@@ -150,19 +150,16 @@ export class SharedTx {
   }
 
   /** `skip locked` leaves out what others hold, as if it were not there. On SQLite nobody else is. */
-  async #lockedByOthers<T extends object>(
-    entity: EntityClass<T>,
-    missing: number[],
-  ): Promise<Map<string, number>> {
+  async #lockedByOthers(entity: EntityClass<object>, missing: number[]): Promise<Map<string, number>> {
     if (this.#mayWait || missing.length === 0 || isSqlite(this.#em)) return new Map();
-    return findIds(this.#em, entity, 'id' as keyof T & string, missing);
+    return findIds(this.#em, entity, 'id', missing);
   }
 
-  #insert<T extends object>(entity: EntityClass<T>, unique: keyof T & string, row: RequiredEntityData<T>) {
-    return this.#together(`insert ${entity.name}`, row, async (rows: readonly RequiredEntityData<T>[]) => {
+  #insert(entity: EntityClass<object>, unique: string, row: object): Promise<number | undefined> {
+    return this.#together(`insert ${entity.name}`, row, async (rows: readonly object[]) => {
       const ids = await insertRows(this.#em, entity, unique, rows);
       return rows.map((one) => {
-        const key = String(one[unique as keyof typeof one]);
+        const key = String(Reflect.get(one, unique));
         const id = ids.get(key);
         ids.delete(key); // the first of two that are the same has it
         return id;

@@ -1,6 +1,7 @@
-import type { EntityManager } from '@mikro-orm/sql';
+import { FlushMode } from '@mikro-orm/core';
 import { Refusal, Unavailable } from '../errors.ts';
 import { databaseFailure } from './failures.ts';
+import type { Orm } from './orm.ts';
 import { RowLocked, SharedTx, type Tx } from './tx.ts';
 
 interface Job {
@@ -32,9 +33,9 @@ const DEADLOCK_RETRIES = 3;
  * - If the database is away, all are told so at once.
  */
 export class WriteQueue {
-  readonly #fork: () => EntityManager;
+  readonly #orm: Orm;
   readonly #parallel: number;
-  readonly #committed: (topics: Iterable<string>) => void;
+  readonly #ring: (topic: string) => void;
   readonly #failed: (error: unknown) => void;
   readonly #waiting: Job[] = [];
   readonly #patient: Job[] = [];
@@ -43,18 +44,18 @@ export class WriteQueue {
   #scheduled = false;
 
   /**
-   * `parallel`: shared transactions at once. `committed` is told what the works of a transaction want rung, `failed` why
-   * one was not carried out.
+   * `parallel`: shared transactions at once. `ring` is told each topic that the works of a committed transaction want rung,
+   * `failed` why one was not carried out.
    */
   constructor(
-    fork: () => EntityManager,
+    orm: Orm,
     parallel: number,
-    committed: (topics: Iterable<string>) => void = () => {},
+    ring: (topic: string) => void = () => {},
     failed: (error: unknown) => void = () => {},
   ) {
-    this.#fork = fork;
+    this.#orm = orm;
     this.#parallel = parallel;
-    this.#committed = committed;
+    this.#ring = ring;
     this.#failed = failed;
   }
 
@@ -146,7 +147,7 @@ export class WriteQueue {
    * @throws whatever a work or the database threw; then nothing was kept, and no job was settled
    */
   async #runTransaction(jobs: Job[], mayWait: boolean): Promise<Job[]> {
-    const em = this.#fork();
+    const em = this.#orm.em.fork({ flushMode: FlushMode.COMMIT });
     await em.begin();
     const locked: Job[] = [];
     const shared = new SharedTx(em, mayWait);
@@ -174,7 +175,7 @@ export class WriteQueue {
       return [];
     }
     for (const one of settle) one();
-    this.#committed(shared.topics);
+    for (const topic of shared.topics) this.#ring(topic);
     return locked;
   }
 }
