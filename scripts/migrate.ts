@@ -40,7 +40,7 @@ async function main(): Promise<void> {
 /** Compares the entities with a fresh database of each kind that has every migration so far. */
 async function create(migration: string): Promise<void> {
   if (!/^\d{4}_[a-z0-9_]+$/.test(migration))
-    throw new StartError(`${migration}: a name is like 0003_webhooks`);
+    throw new StartError(`${migration}: a name is like 0004_webhooks`);
   const folder = await mkdtemp(join(tmpdir(), 'muster-migration-'));
   // Only here, and only for developers: the service itself never starts a database.
   const { startPostgres } = await import('../test/support/postgres.ts');

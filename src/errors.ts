@@ -71,3 +71,9 @@ export class Unavailable extends Refusal {}
 
 /** The service cannot start. The message is the one line an operator reads. */
 export class StartError extends Error {}
+
+/** Something that a start needs cannot be had, and why. */
+export function startError(what: string, cause: unknown): StartError {
+  const why = cause instanceof Error ? cause.message || cause.name : String(cause);
+  return new StartError(`${what}: ${why}`, { cause });
+}

@@ -1,10 +1,18 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
+import type { FastifyInstance } from 'fastify';
 import t from 'tap';
+import { Unavailable } from '../src/errors.ts';
+import { valueChecker } from '../src/http/validation.ts';
+import { kindSchemas } from '../src/tasks/kind-schemas.ts';
+import { defineTask } from '../src/tasks/kinds.ts';
+import { TaskQueue } from '../src/tasks/queue.ts';
+import { TaskRunner } from '../src/tasks/runner.ts';
 import { emptyDatabase } from './support/databases.ts';
 import { temporaryFolder } from './support/owner.ts';
 import { endedTask, postTask, startTaskService } from './support/task-client.ts';
+import { startTasks } from './support/tasks.ts';
 
 t.test('a runner that was stopped for 30 s writes nothing for a task that another has taken', async (t) => {
   const databaseUrl = await emptyDatabase(t, 'postgresql');
@@ -24,4 +32,55 @@ t.test('a runner that was stopped for 30 s writes nothing for a task that anothe
   const tookMs = Date.parse(String(task.finishedAt)) - Date.parse(String(task.startedAt));
   t.ok(tookMs >= 20_000, `it ended when the second run did, ${tookMs} ms after that began`);
   t.equal(await first.end('SIGTERM'), 0, 'the first goes on, and ends in order');
+});
+
+t.test('what was claimed by a commit that seemed to fail is given back at the end', async (t) => {
+  const { app } = await startTasks(t, 'sqlite', []);
+  const started = Promise.withResolvers<void>();
+  const end = Promise.withResolvers<void>();
+  const stopped = Promise.withResolvers<void>();
+  const stubborn = defineTask({
+    kind: 'stubborn',
+    description: 'Hears no signal.',
+    input: { type: 'object' },
+    run: () => {
+      started.resolve();
+      return end.promise;
+    },
+  });
+  // A kind that the app itself does not know, and so does not run.
+  const checker = valueChecker({}, kindSchemas([stubborn]));
+  const { reader, bell, log, tasks } = app;
+  const queue = new TaskQueue([stubborn], checker, { reader, watch: tasks.watch, tracing: undefined });
+  let isClaiming = false;
+  const write: FastifyInstance['write'] = async (work) => {
+    const value = await app.write(work);
+    if (!isClaiming) return value;
+    isClaiming = false;
+    runner.stop().then(stopped.resolve);
+    throw new Unavailable('commit-failed', 'It did commit.');
+  };
+  let isLost = false;
+  const runner = new TaskRunner({
+    queue,
+    write,
+    bell,
+    log,
+    concurrency: 2,
+    graceMs: 10_000,
+    ended() {},
+    reached(step) {
+      if (step === 'claiming') isClaiming = isLost;
+    },
+  });
+  runner.start();
+  const enqueue = () => app.write((tx) => queue.enqueue(tx, stubborn, {}));
+  const lost = await enqueue();
+  await started.promise;
+  await app.write((tx) => tx.execute(`update tasks set runner = 'elsewhere' where id = ?`, [lost.id]));
+  isLost = true;
+  const stray = await enqueue();
+  await stopped.promise;
+  end.resolve();
+  t.match(await tasks.watch.find(stray.id), { state: 'queued', attempt: 0 });
 });

@@ -1,4 +1,5 @@
-import type { Static } from 'typebox';
+import { limitSchema } from '../http/paging.ts';
+import { timeSchema } from '../http/schemas.ts';
 import { CHANGE_TYPES } from './change.entity.ts';
 
 export const Position = {
@@ -26,7 +27,7 @@ const userThen = {
   updatedAt: '2026-03-02T16:05:12.480Z',
 };
 
-export const exampleChange = {
+const exampleChange = {
   position: 42,
   type: 'user.updated',
   userId: 7,
@@ -75,12 +76,7 @@ export const Change = {
       description: 'who asked for it; null where nobody had to say who they are',
       examples: [null],
     },
-    at: {
-      type: 'string',
-      format: 'date-time',
-      description: 'when it was made: RFC 3339, UTC, to the millisecond',
-      examples: [exampleChange.at],
-    },
+    at: timeSchema('when it was made: RFC 3339, UTC, to the millisecond', exampleChange.at),
   },
   $id: 'Change',
   additionalProperties: false,
@@ -111,14 +107,7 @@ export const ListChangesQuery = {
       description:
         'only changes after this position; without it, a page begins with the first change, a stream with the next one',
     },
-    limit: {
-      type: 'integer',
-      minimum: 1,
-      maximum: 1000,
-      default: 100,
-      description: 'the most changes on a page, 1–1000; a stream has no end',
-      examples: [2],
-    },
+    limit: limitSchema('the most changes on a page, 1–1000; a stream has no end'),
     epoch: {
       ...Epoch,
       description:
@@ -134,7 +123,6 @@ export const ListChangesQuery = {
   },
   additionalProperties: false,
 } as const;
-export type ListChangesQuery = Static<typeof ListChangesQuery>;
 
 export const FollowHeaders = {
   type: 'object',

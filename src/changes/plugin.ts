@@ -1,4 +1,4 @@
-import DataLoader from 'dataloader';
+import { setImmediate as turn } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import plugin from 'fastify-plugin';
 import { nameEpoch } from './epoch.ts';
@@ -22,18 +22,19 @@ declare module 'fastify' {
 export default plugin(
   async (app: FastifyInstance) => {
     await nameEpoch(app.reader, app.write);
-    const extents = new DataLoader(
-      async (asked: readonly number[]) => {
-        const extent = await readExtent(app.reader);
-        return asked.map(() => extent);
-      },
-      { cache: false, batchScheduleFn: (callback) => void setImmediate(callback) },
-    );
+    let asked: Promise<Extent> | undefined;
+    const logExtent = () => {
+      asked ??= turn().then(() => {
+        asked = undefined;
+        return readExtent(app.reader);
+      });
+      return asked;
+    };
     const feed = new Feed(app.reader, app.bell, app.log);
     app.decorate('feed', feed);
     measureFeed(app);
-    app.decorate('logExtent', () => extents.load(0));
-    app.decorate('position', async () => (await extents.load(0)).head);
+    app.decorate('logExtent', logExtent);
+    app.decorate('position', async () => (await logExtent()).head);
     app.addHook('onClose', () => feed.stop());
   },
   { name: 'changes', dependencies: ['db'] },

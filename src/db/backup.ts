@@ -1,7 +1,8 @@
-import { link, open, rm, stat } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { link, open, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import Database from 'better-sqlite3';
-import { StartError } from '../errors.ts';
+import { StartError, startError } from '../errors.ts';
 import { dialectOf, sqlitePath } from './url.ts';
 
 /** Behind a service that writes without a pause. */
@@ -22,12 +23,12 @@ export async function backupTo(databaseUrl: string, file: string): Promise<void>
   }
   const path = sqlitePath(databaseUrl);
   if (path === ':memory:') throw new StartError('a database in memory cannot be copied by another process');
-  if (await exists(file)) throw new StartError(`${file} is there already: a backup overwrites nothing`);
+  if (existsSync(file)) throw new StartError(`${file} is there already: a backup overwrites nothing`);
   const part = `${file}.part`;
   try {
     await (await open(part, 'wx', 0o600)).close(); // names and addresses of people: for this user only
   } catch (error) {
-    throw new StartError(`${part} cannot be made: ${messageOf(error)}`);
+    throw startError(`${part} cannot be made`, error);
   }
   try {
     copy(path, part);
@@ -35,7 +36,7 @@ export async function backupTo(databaseUrl: string, file: string): Promise<void>
     await sync(part, 'r+');
     await link(part, file); // unlike a rename it overwrites nothing
   } catch (error) {
-    throw new StartError(`${path} cannot be copied to ${file}: ${messageOf(error)}`, { cause: error });
+    throw startError(`${path} cannot be copied to ${file}`, error);
   } finally {
     for (const end of ['', '-journal', '-wal', '-shm']) await rm(`${part}${end}`, { force: true });
   }
@@ -68,12 +69,4 @@ function seal(part: string): void {
 async function sync(path: string, flags: string): Promise<void> {
   const handle = await open(path, flags);
   await handle.sync().finally(() => handle.close());
-}
-
-async function exists(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined)) !== undefined;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyBaseLogger } from 'fastify';
 import type { Client } from 'pg';
+import { createClient } from './postgresql.ts';
 import { dialectOf } from './url.ts';
 
 const CHANNEL = 'muster';
@@ -77,15 +78,8 @@ export class Bell {
 
   /** On a connection of its own: the pool's come and go, and LISTEN belongs to one of them. */
   async #listen(): Promise<void> {
-    const { default: pg } = await import('pg');
-    const client = new pg.Client({
-      connectionString: this.#databaseUrl,
-      connectionTimeoutMillis: 2000,
-      query_timeout: 5000,
-      keepAlive: true,
-      application_name: 'muster',
-    });
-    // Without a listener an error of the connection would end the process.
+    const limits = { connectionTimeoutMillis: 2000, query_timeout: 5000 };
+    const client = await createClient(this.#databaseUrl, limits);
     client.on('error', (error) => this.#lost(client, error));
     client.on('end', () => this.#lost(client, new Error('the connection has ended')));
     client.on('notification', ({ payload = '' }) => {

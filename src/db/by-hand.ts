@@ -1,4 +1,4 @@
-import { type AnyEntity, type EntityClass, FlushMode } from '@mikro-orm/core';
+import type { AnyEntity, EntityClass } from '@mikro-orm/core';
 import { openMigratedDatabase } from './database.ts';
 import { openReader, type Reader } from './reader.ts';
 import type { Tx } from './tx.ts';
@@ -20,7 +20,7 @@ export async function withDatabase<T>(
 ): Promise<T> {
   const { orm, close } = await openMigratedDatabase({ databaseUrl, entities });
   const reader = await openReader(orm, databaseUrl);
-  const writes = new WriteQueue(() => orm.em.fork({ flushMode: FlushMode.COMMIT }), 1);
+  const writes = new WriteQueue(orm, 1);
   try {
     return await work({ reader, write: (one) => writes.run(one) });
   } finally {

@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs';
 import Database from 'better-sqlite3';
-import { StartError } from '../errors.ts';
+import { StartError, startError } from '../errors.ts';
 import { dialectOf, sqlitePath } from './url.ts';
 
 /**
@@ -15,21 +15,17 @@ export function checkDatabase(databaseUrl: string): void {
   if (path === ':memory:') throw new StartError('a database in memory cannot be read by another process');
   const there = statSync(path, { throwIfNoEntry: false });
   if (!there?.isFile() || there.size === 0) throw new StartError(`there is no database at ${path}`);
+  let database: Database.Database | undefined;
   let found: string[];
   try {
-    found = integrityOf(path);
+    database = new Database(path, { readonly: true, fileMustExist: true });
+    const verdicts = database.prepare<[], string>('pragma integrity_check(10)').pluck().all();
+    found = verdicts.filter((verdict) => verdict !== 'ok');
   } catch (error) {
-    found = [error instanceof Error ? error.message : String(error)];
-  }
-  if (found.length > 0) throw new StartError(`${path} is damaged: ${found.join('; ')}`);
-}
-
-function integrityOf(path: string): string[] {
-  const database = new Database(path, { readonly: true, fileMustExist: true });
-  try {
-    const rows = database.prepare<[], string>('pragma integrity_check(10)').pluck().all();
-    return rows.filter((verdict) => verdict !== 'ok').map((verdict) => verdict.replaceAll(/\s+/g, ' ')); // in one line
+    throw startError(`${path} is damaged`, error);
   } finally {
-    database.close();
+    database?.close();
   }
+  const inOneLine = found.join('; ').replaceAll(/\s+/g, ' ');
+  if (found.length > 0) throw new StartError(`${path} is damaged: ${inOneLine}`);
 }

@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { StartError } from '../errors.ts';
+import { StartError, startError } from '../errors.ts';
 import { anotherLives, examine } from './examine.ts';
 import { type Guard, takeGuard } from './guard.ts';
 import { Instance } from './instance.entity.ts';
 import { migrateUp } from './migrations.ts';
 import { createOrm, type Orm, type OrmSettings } from './orm.ts';
 import { configureSqlite } from './sqlite.ts';
-import { dialectOf, redactUrl, sqlitePath } from './url.ts';
+import { dialectOf, redactUrl, sqliteFile, sqlitePath } from './url.ts';
 
 export interface Database {
   orm: Orm;
@@ -21,11 +21,10 @@ export async function openMigratedDatabase(settings: OrmSettings): Promise<Datab
     await migrateUp(database.orm, dialect).finally(() => database.close());
     return openDatabase(settings);
   }
-  const path = sqlitePath(settings.databaseUrl);
   const database = await openDatabase(settings);
   try {
     await migrateUp(database.orm, dialect);
-    if (database.guard !== undefined) await recogniseInstance(database.orm, path, database.guard);
+    if (database.guard !== undefined) await recogniseInstance(database.orm, database.guard);
     return database;
   } catch (error) {
     await database.close();
@@ -35,16 +34,15 @@ export async function openMigratedDatabase(settings: OrmSettings): Promise<Datab
 
 /** Opens a database as it is, migrated or not. On an SQLite file it also takes the guard. */
 export async function openDatabase(settings: OrmSettings): Promise<Database & { guard: Guard | undefined }> {
-  const onFile =
-    dialectOf(settings.databaseUrl) === 'sqlite' && sqlitePath(settings.databaseUrl) !== ':memory:';
-  const guard = onFile ? await takeGuard(sqlitePath(settings.databaseUrl)) : undefined;
+  const file = sqliteFile(settings.databaseUrl);
+  const guard = file === undefined ? undefined : await takeGuard(file);
   let orm: Orm | undefined;
   const close = async () => {
     await orm?.close(true);
     guard?.release();
   };
   try {
-    if (guard !== undefined) await examine(sqlitePath(settings.databaseUrl), guard.instanceId);
+    if (guard !== undefined) await examine(guard);
     orm = await createOrm(settings);
     await connect(orm, settings.databaseUrl);
     return { orm, guard, close };
@@ -64,18 +62,17 @@ async function connect(orm: Orm, databaseUrl: string): Promise<void> {
         `make one with create database NAME template template0 encoding 'UTF8' locale 'C'`,
     );
   } catch (error) {
-    if (error instanceof StartError || !(error instanceof Error)) throw error;
-    const why = error.message || error.name;
-    throw new StartError(`the database ${redactUrl(databaseUrl)} cannot be opened: ${why}`, { cause: error });
+    if (error instanceof StartError) throw error;
+    throw startError(`the database ${redactUrl(databaseUrl)} cannot be opened`, error);
   }
 }
 
 /** @throws {StartError} when the file holds another directory than the one that lived here */
-async function recogniseInstance(orm: Orm, path: string, guard: Guard): Promise<void> {
+async function recogniseInstance(orm: Orm, guard: Guard): Promise<void> {
   const em = orm.em.fork();
   let found = (await em.find(Instance, {}))[0]?.id;
   if (guard.instanceId !== undefined && guard.instanceId !== found) {
-    throw anotherLives(path, found, guard.instanceId);
+    throw anotherLives(guard.path, found, guard.instanceId);
   }
   if (found === undefined) {
     found = randomUUID();

@@ -1,15 +1,15 @@
-import { stat } from 'node:fs/promises';
 import Database from 'better-sqlite3';
-import { StartError } from '../errors.ts';
+import { StartError, startError } from '../errors.ts';
+import { sizeOf } from './files.ts';
+import type { Guard } from './guard.ts';
 
 /**
  * Looks at an SQLite file, for reading only, before it is opened: one that is not to be used stays as it is. Opened for
  * writing, its journal would be written back, its header changed, and another program's database migrated.
- * @throws {StartError} when it is another program's, or holds another directory than `lived`, the one that lived there
+ * @throws {StartError} when it is another program's, or holds another directory than the one that lived there
  */
-export async function examine(path: string, lived: string | undefined): Promise<void> {
-  const size = (await stat(path).catch(() => undefined))?.size ?? 0;
-  if (size === 0) return; // there is none yet
+export async function examine({ path, instanceId: lived }: Guard): Promise<void> {
+  if ((await sizeOf(path)) === 0) return; // there is none yet
   let database: Database.Database | undefined;
   try {
     database = new Database(path, { readonly: true, timeout: 100 });
@@ -25,7 +25,9 @@ export async function examine(path: string, lived: string | undefined): Promise<
     if (lived !== undefined && lived !== found) throw anotherLives(path, found, lived);
   } catch (error) {
     if (mayBeMended(error)) return;
-    throw error instanceof StartError ? error : unreadable(path, error);
+    throw error instanceof StartError
+      ? error
+      : startError(`the database sqlite:${path} cannot be opened`, error);
   } finally {
     database?.close();
   }
@@ -41,9 +43,4 @@ export function anotherLives(path: string, found: string | undefined, lived: str
 /** A transaction that a crash cut short is first undone, which only a writer may do. */
 function mayBeMended(error: unknown): boolean {
   return error instanceof Database.SqliteError && error.code.startsWith('SQLITE_READONLY');
-}
-
-function unreadable(path: string, error: unknown): StartError {
-  const why = error instanceof Error ? error.message : String(error);
-  return new StartError(`the database sqlite:${path} cannot be opened: ${why}`, { cause: error });
 }

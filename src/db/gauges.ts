@@ -1,9 +1,8 @@
-import { stat } from 'node:fs/promises';
-import type { PostgreSqlConnection } from '@mikro-orm/postgresql';
 import type { FastifyInstance } from 'fastify';
-import { freeBytes } from './health.ts';
+import { freeBytes, sizeOf } from './files.ts';
 import type { Orm } from './orm.ts';
-import { dialectOf, sqlitePath } from './url.ts';
+import { poolOf } from './postgresql.ts';
+import { dialectOf, sqliteFile } from './url.ts';
 import type { WriteQueue } from './writes.ts';
 
 /** What there is to measure of the database and of the door to it. */
@@ -18,25 +17,17 @@ export async function measureDatabase(
     () => writes.oldestMs / 1000,
   );
   if (dialectOf(databaseUrl) === 'postgresql') return measurePool(metrics, orm);
-  const path = sqlitePath(databaseUrl);
-  if (path === ':memory:') return;
-  metrics.gauge('muster_database_bytes', 'The size of the SQLite file and of its journal.', async () => {
-    const sizes = await Promise.all(
-      ['', '-wal'].map((end) =>
-        stat(`${path}${end}`).then(
-          ({ size }) => size,
-          () => 0,
-        ),
-      ),
-    );
-    return sizes.map((value, nth) => ({ labels: { file: nth === 0 ? 'database' : 'journal' }, value }));
-  });
+  const path = sqliteFile(databaseUrl);
+  if (path === undefined) return;
+  metrics.gauge('muster_database_bytes', 'The size of the SQLite file and of its journal.', async () => [
+    { labels: { file: 'database' }, value: await sizeOf(path) },
+    { labels: { file: 'journal' }, value: await sizeOf(`${path}-wal`) },
+  ]);
   metrics.gauge('muster_disk_free_bytes', 'What is free where the SQLite file is.', () => freeBytes(path));
 }
 
 async function measurePool(metrics: FastifyInstance['metrics'], orm: Orm): Promise<void> {
-  const connection = orm.em.getConnection() as unknown as PostgreSqlConnection;
-  const pool = await connection.getNativeClient();
+  const pool = await poolOf(orm);
   metrics.gauge('muster_database_connections', 'Connections of the pool to PostgreSQL.', () => [
     { labels: { state: 'in_use' }, value: pool.totalCount - pool.idleCount },
     { labels: { state: 'idle' }, value: pool.idleCount },

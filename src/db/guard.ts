@@ -1,7 +1,8 @@
 import { mkdir, realpath, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import Database from 'better-sqlite3';
-import { StartError } from '../errors.ts';
+import { StartError, startError } from '../errors.ts';
+import { sizeOf } from './files.ts';
 
 /**
  * The small file `<database>-guard` beside an SQLite database. It does two things that the database cannot do for
@@ -13,6 +14,8 @@ import { StartError } from '../errors.ts';
  *   empty database; without this a lost disk would look like a service that has forgotten everybody.
  */
 export interface Guard {
+  /** Of the database. */
+  readonly path: string;
   /** The directory that lived here before, if any. */
   readonly instanceId: string | undefined;
   remember(instanceId: string): void;
@@ -21,28 +24,37 @@ export interface Guard {
 
 /** @throws {StartError} when another process holds the file, or when a directory that lived here is gone */
 export async function takeGuard(path: string): Promise<Guard> {
+  try {
+    return await openGuard(path);
+  } catch (error) {
+    if (error instanceof StartError) throw error;
+    if (isLocked(error)) throw new StartError(`${path} is in use by another process: only one may serve it`);
+    throw startError(`${path} cannot be used`, error);
+  }
+}
+
+async function openGuard(path: string): Promise<Guard> {
   const guardPath = await guardOf(path);
-  const database = openGuard(path, guardPath);
+  const database = new Database(guardPath, { timeout: 0 });
   try {
     database.pragma('locking_mode = exclusive');
     database.pragma('synchronous = full');
     database.exec('begin exclusive; create table if not exists instance (id text not null); commit');
     const row = database.prepare<[], { id: string }>('select id from instance').get();
-    const size = (await stat(path).catch(() => undefined))?.size ?? 0;
-    if (row !== undefined && size === 0) {
+    if (row !== undefined && (await sizeOf(path)) === 0) {
       throw new StartError(
         `${path} is missing or empty, but directory ${row.id} lived there: restore it, or delete ${guardPath} to begin anew`,
       );
     }
     return {
+      path,
       instanceId: row?.id,
       remember: (id) => void database.prepare('insert into instance (id) values (?)').run(id),
       release: () => database.close(),
     };
   } catch (error) {
     database.close();
-    if (isLocked(error)) throw new StartError(`${path} is in use by another process: only one may serve it`);
-    return error instanceof StartError ? Promise.reject(error) : refuse(path)(error);
+    throw error;
   }
 }
 
@@ -52,31 +64,16 @@ export async function takeGuard(path: string): Promise<Guard> {
  */
 async function guardOf(path: string): Promise<string> {
   // Names and addresses of people: the folder is for this user only.
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 }).catch(refuse(path));
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   const real = await realpath(path).catch(() => path);
   const there = await stat(real).catch(() => undefined);
-  if (there?.isDirectory()) refuse(path)(new Error('it is a folder'));
+  if (there?.isDirectory()) throw new Error('it is a folder');
   if (there?.isFile() && there.nlink > 1) {
     throw new StartError(
       `${path} has another name (a hard link), by which it could be served at the same time: remove that, or serve a copy`,
     );
   }
   return `${real}-guard`;
-}
-
-function openGuard(path: string, guardPath: string): Database.Database {
-  try {
-    return new Database(guardPath, { timeout: 0 });
-  } catch (error) {
-    return refuse(path)(error);
-  }
-}
-
-function refuse(path: string) {
-  return (error: unknown): never => {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new StartError(`${path} cannot be used: ${why}`, { cause: error });
-  };
 }
 
 function isLocked(error: unknown): boolean {

@@ -1,12 +1,11 @@
-import { type AnyEntity, type EntityClass, FlushMode } from '@mikro-orm/core';
-import type { EntityManager } from '@mikro-orm/sql';
+import type { AnyEntity, EntityClass } from '@mikro-orm/core';
 import type { FastifyInstance } from 'fastify';
 import plugin from 'fastify-plugin';
 import { Bell } from './bell.ts';
 import { openMigratedDatabase } from './database.ts';
 import { isDamage } from './failures.ts';
 import { measureDatabase } from './gauges.ts';
-import { databaseChecks } from './health.ts';
+import { checkHealth } from './health.ts';
 import type { Orm } from './orm.ts';
 import { openProbe, type Probe } from './probe.ts';
 import { openReader, type Reader } from './reader.ts';
@@ -28,10 +27,6 @@ declare module 'fastify' {
     /** The one door for writes: runs `work` in a transaction, perhaps with others', and settles after the commit. */
     write<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
   }
-  interface FastifyRequest {
-    /** This request's own entity manager, made when it is first asked for. */
-    readonly em: EntityManager;
-  }
 }
 
 interface Options {
@@ -46,27 +41,17 @@ export default plugin(
   async (app: FastifyInstance, { databaseUrl, poolMax, minFreeBytes, entities }: Options) => {
     const database = await openMigratedDatabase({ databaseUrl, poolMax, entities, logger: app.log });
     const { orm } = database;
-    const dialect = dialectOf(databaseUrl);
     const bell = new Bell(databaseUrl, app.log);
     let isDamaged = false;
     const failed = (error: unknown) => {
       isDamaged ||= isDamage(error);
     };
     app.addHook('onError', async (_request, _reply, error) => failed(error));
-    const writes = new WriteQueue(
-      () => orm.em.fork({ flushMode: FlushMode.COMMIT }),
-      dialect === 'sqlite' ? 1 : WRITERS_AT_ONCE,
-      (topics) => {
-        for (const topic of topics) bell.ring(topic);
-      },
-      failed,
-    );
-    const forks = new WeakMap<object, EntityManager>();
-
+    const parallel = dialectOf(databaseUrl) === 'sqlite' ? 1 : WRITERS_AT_ONCE;
+    const writes = new WriteQueue(orm, parallel, (topic) => bell.ring(topic), failed);
     const reader = await openReader(orm, databaseUrl, failed);
     const probe = openProbe(orm, databaseUrl);
-    const checks = databaseChecks({ databaseUrl, probe, minFreeBytes, isDamaged: () => isDamaged });
-    for (const [name, check] of Object.entries(checks)) app.health.check(name, check);
+    checkHealth(app, { databaseUrl, probe, minFreeBytes, isDamaged: () => isDamaged });
     await measureDatabase(app, { orm, databaseUrl, writes });
     app.decorate('orm', orm);
     app.decorate('reader', reader);
@@ -75,16 +60,6 @@ export default plugin(
     app.decorate('writeQueue', writes);
     const write: FastifyInstance['write'] = (work) => writes.run(work);
     app.decorate('write', app.tracing === undefined ? write : app.tracing.write(write, bell));
-    app.decorateRequest('em', {
-      getter() {
-        let em = forks.get(this);
-        if (em === undefined) {
-          em = orm.em.fork();
-          forks.set(this, em);
-        }
-        return em;
-      },
-    });
     app.addHook('onReady', async () => bell.start());
     app.addHook('onClose', async () => {
       await bell.stop();

@@ -1,5 +1,6 @@
 import type { Client } from 'pg';
 import type { Orm } from './orm.ts';
+import { createClient } from './postgresql.ts';
 import { sqliteConnection } from './sqlite.ts';
 import { numbered, toSqlite } from './statement.ts';
 import { type DialectName, dialectOf } from './url.ts';
@@ -67,17 +68,12 @@ class PostgresqlProbe implements Probe {
   }
 
   async #connect(): Promise<Client> {
-    const { default: pg } = await import('pg');
-    const client = new pg.Client({
-      connectionString: this.#databaseUrl,
+    const client = await createClient(this.#databaseUrl, {
       connectionTimeoutMillis: LONGEST_MS,
       query_timeout: LONGEST_MS,
       statement_timeout: LONGEST_MS,
-      keepAlive: true,
-      application_name: 'muster',
     });
     const connected = client.connect().then(() => client);
-    // Without a listener an error of the connection would end the process.
     client.on('error', () => this.#forget(connected));
     return connected;
   }

@@ -1,6 +1,6 @@
-import type { PostgreSqlConnection } from '@mikro-orm/postgresql';
 import Database from 'better-sqlite3';
 import type { Orm } from './orm.ts';
+import { poolOf } from './postgresql.ts';
 import { prepareOnce } from './sqlite-engine.ts';
 import { numbered, toSqlite } from './statement.ts';
 import { type DialectName, dialectOf, sqlitePath } from './url.ts';
@@ -64,8 +64,7 @@ function readMemory(orm: Orm): Reader {
 
 /** A name makes the server prepare the statement once for each connection. */
 async function readPostgresql(orm: Orm): Promise<Reader> {
-  const connection = orm.em.getConnection() as unknown as PostgreSqlConnection;
-  const pool = await connection.getNativeClient();
+  const pool = await poolOf(orm);
   const statements = new Map<string, { name: string; text: string }>();
   return {
     dialect: 'postgresql',

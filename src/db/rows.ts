@@ -12,14 +12,11 @@ import { dialectOf, execute } from './statement.ts';
  * row would be as quick on SQLite, but FTS5 writes its index out at each: 52 µs a row where this takes 30.
  */
 
-/** A value of a column that decides whether a row may be inserted, and that finds it again. */
-export type UniqueKey<T> = keyof T & string;
-
 /** The ids of the rows whose `property` has one of these values, by value. */
-export async function findIds<T extends object>(
+export async function findIds(
   em: EntityManager,
-  entity: EntityClass<T>,
-  property: UniqueKey<T>,
+  entity: EntityClass<object>,
+  property: string,
   values: readonly (string | number)[],
 ): Promise<Map<string, number>> {
   const { name, columnOf } = tableOf(em, entity);
@@ -57,10 +54,10 @@ export async function lockRows<T extends { id: number }>(
  * Inserts rows and gives their ids by their value of `unique`. A row whose value is taken is left out and costs the
  * others nothing; a flush would fail for all.
  */
-export async function insertRows<T extends object>(
+export async function insertRows(
   em: EntityManager,
-  entity: EntityClass<T>,
-  unique: UniqueKey<T>,
+  entity: EntityClass<object>,
+  unique: string,
   rows: readonly object[],
 ): Promise<Map<string, number>> {
   const { name, columnOf } = tableOf(em, entity);
@@ -82,9 +79,9 @@ export async function insertRows<T extends object>(
  * Writes rows that are there, and of all of them the columns in which one differs from what it `was`: SQLite makes the
  * entry of an index anew for each column that is named, whether or not it changes.
  */
-export async function updateRows<T extends object>(
+export async function updateRows(
   em: EntityManager,
-  entity: EntityClass<T>,
+  entity: EntityClass<object>,
   rows: readonly { row: object; was: object }[],
 ): Promise<void> {
   const { name, columns, columnOf } = tableOf(em, entity);
@@ -102,9 +99,9 @@ export async function updateRows<T extends object>(
   );
 }
 
-export async function deleteRows<T extends object>(
+export async function deleteRows(
   em: EntityManager,
-  entity: EntityClass<T>,
+  entity: EntityClass<object>,
   ids: readonly number[],
 ): Promise<void> {
   const among = isAmong(dialectOf(em), 'id');
@@ -145,8 +142,16 @@ function fromDatabase({ type }: Column, value: unknown): unknown {
   return type === 'time' ? toDate(value) : value;
 }
 
+interface Table {
+  name: string;
+  columns: readonly Column[];
+  columnOf(property: string): Column;
+}
+
+const tables = new WeakMap<object, Table>();
+
 /** What the ORM knows of an entity's table. */
-function tableOf<T extends object>(em: EntityManager, entity: EntityClass<T>) {
+function tableOf(em: EntityManager, entity: EntityClass<object>): Table {
   const meta = em.getMetadata(entity);
   const known = tables.get(meta);
   if (known !== undefined) return known;
@@ -174,8 +179,3 @@ function typeOf(columnType: string): ColumnType {
   if (/^(datetime|timestamptz)/.test(columnType)) return 'time';
   throw new Error(`a column of type ${columnType} is not known here`);
 }
-
-const tables = new WeakMap<
-  object,
-  { name: string; columns: readonly Column[]; columnOf(property: string): Column }
->();

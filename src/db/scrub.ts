@@ -1,4 +1,5 @@
 import type { Orm } from './orm.ts';
+import { createClient } from './postgresql.ts';
 import { dialectOf } from './url.ts';
 
 /**
@@ -25,12 +26,7 @@ export async function scrubDeleted(
 
 /** On a connection of its own, without time limits: on a large table it takes minutes, and it may have to wait for another. */
 async function vacuum(databaseUrl: string, tables: readonly string[], signal: AbortSignal): Promise<void> {
-  const { default: pg } = await import('pg');
-  const client = new pg.Client({
-    connectionString: databaseUrl,
-    application_name: 'muster',
-    keepAlive: true,
-  });
+  const client = await createClient(databaseUrl);
   client.on('error', () => {}); // the query fails with it
   const end = () => void client.end().catch(() => {});
   signal.addEventListener('abort', end, { once: true });

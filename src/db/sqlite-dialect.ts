@@ -32,33 +32,31 @@ export class SqliteDialect implements Dialect {
   createIntrospector: Dialect['createIntrospector'] = (db) => new SqliteIntrospector(db);
 }
 
-class SqliteDriver implements Driver {
+/** Its one connection is itself. */
+class SqliteDriver implements Driver, DatabaseConnection {
   readonly #connection: SqliteConnection;
-  readonly #run: DatabaseConnection;
 
   constructor(connection: SqliteConnection) {
     this.#connection = connection;
-    this.#run = {
-      async executeQuery<R>({ sql, parameters }: CompiledQuery): Promise<QueryResult<R>> {
-        const { rows, changes, lastInsertRowid } = await connection.run(sql, parameters);
-        return {
-          rows: rows as R[],
-          ...(changes !== undefined && { numAffectedRows: BigInt(changes) }),
-          ...(lastInsertRowid !== undefined && { insertId: BigInt(lastInsertRowid) }),
-        };
-      },
-      streamQuery() {
-        throw new Error(
-          'a large result is read by pages: while it is streamed, nothing else could be written',
-        );
-      },
+  }
+
+  async executeQuery<R>({ sql, parameters }: CompiledQuery): Promise<QueryResult<R>> {
+    const { rows, changes, lastInsertRowid } = await this.#connection.run(sql, parameters);
+    return {
+      rows: rows as R[],
+      ...(changes !== undefined && { numAffectedRows: BigInt(changes) }),
+      ...(lastInsertRowid !== undefined && { insertId: BigInt(lastInsertRowid) }),
     };
+  }
+
+  streamQuery(): never {
+    throw new Error('a large result is read by pages: while it is streamed, nothing else could be written');
   }
 
   async init(): Promise<void> {}
 
   async acquireConnection(): Promise<DatabaseConnection> {
-    return this.#run;
+    return this;
   }
 
   async releaseConnection(): Promise<void> {}
@@ -75,23 +73,20 @@ class SqliteDriver implements Driver {
     await this.#connection.run('rollback', [], true);
   }
 
+  /** Each migration is one, in the transaction of all; its name is the ORM's. */
   async savepoint(_: DatabaseConnection, name: string): Promise<void> {
-    await this.#connection.run(`savepoint ${quoted(name)}`);
+    await this.#connection.run(`savepoint ${name}`);
   }
 
   async rollbackToSavepoint(_: DatabaseConnection, name: string): Promise<void> {
-    await this.#connection.run(`rollback to ${quoted(name)}`);
+    await this.#connection.run(`rollback to ${name}`);
   }
 
   async releaseSavepoint(_: DatabaseConnection, name: string): Promise<void> {
-    await this.#connection.run(`release ${quoted(name)}`);
+    await this.#connection.run(`release ${name}`);
   }
 
   destroy(): Promise<void> {
     return this.#connection.close();
   }
-}
-
-function quoted(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
 }

@@ -8,7 +8,7 @@ import { execute, isSqlite } from './statement.ts';
  * One client's write inside a transaction that it may share with others. Rules for a function that takes one:
  *
  * - look at everything first, then change: a `Refusal` thrown before the first `insert()` that succeeds and the first
- *   `flush()` must leave nothing changed;
+ *   `update()` or `remove()` must leave nothing changed;
  * - no `await` between the last look at an entity and its change, so that writes to one user follow one another;
  * - wait for nothing but the database: the others wait too;
  * - do not take what `execute()` finds for all that is: what others here have changed, but not flushed yet, it does not see,
@@ -26,12 +26,12 @@ export interface Tx {
    */
   lock<T extends { id: number }>(entity: EntityClass<T>, id: number): Promise<T | undefined>;
   /**
-   * Marks a locked row, which has been changed, to be written by the next `flush()`. A property that has changed has a
-   * new value: what is changed inside of an object is not noticed.
+   * Writes locked rows that have been changed. A property that has changed has a new value: what is changed inside of an
+   * object is not noticed.
    */
-  save<T extends { id: number }>(entity: EntityClass<T>, row: T): void;
-  /** Marks a locked row to be deleted by the next `flush()`. */
-  remove<T extends { id: number }>(entity: EntityClass<T>, row: T): void;
+  update<T extends { id: number }>(entity: EntityClass<T>, rows: readonly T[]): Promise<void>;
+  /** Deletes a locked row. */
+  remove<T extends { id: number }>(entity: EntityClass<T>, row: T): Promise<void>;
   /** Whether a work of this transaction has removed the row since it was locked. */
   isRemoved(row: object): boolean;
   /** The id of the row whose `property` has this value, or undefined. Nothing is locked. */
@@ -46,8 +46,6 @@ export interface Tx {
     unique: keyof T & string,
     row: RequiredEntityData<T>,
   ): Promise<number | undefined>;
-  /** Writes what has changed, together with everybody else's changes. */
-  flush(): Promise<void>;
   /**
    * Asks for `key` together with all who ask under the same `name` in one turn: `batch` gets their keys, in order, and
    * gives as many answers (an `Error` among them is thrown to the one who asked). One that writes calls `changed()`.
@@ -79,15 +77,12 @@ export class SharedTx {
   readonly #mayWait: boolean;
   readonly #loaders = new Map<string, DataLoader<unknown, unknown>>();
   readonly #locked = new Map<EntityClass<object>, Map<number, object>>();
-  readonly #changes = new Map<EntityClass<object>, Map<number, object | undefined>>();
   /** What locked rows are in the database. */
   readonly #written = new WeakMap<object, object>();
   readonly #removed = new WeakSet<object>();
   readonly #last = new Map<string, { items: unknown[]; batch: LastBatch }>();
   /** The topics to ring when it is committed. */
   readonly topics = new Set<string>();
-  #active = 0;
-  #atBarrier: PromiseWithResolvers<void>[] = [];
 
   /** `mayWait`: whether to wait for a row that another transaction holds; with others in it, nobody should. */
   constructor(em: EntityManager, mayWait: boolean) {
@@ -96,16 +91,19 @@ export class SharedTx {
   }
 
   /** Runs one work. `changed` tells afterwards whether it may have left anything in the transaction. */
-  async run<T>(work: (tx: Tx) => Promise<T>, changed: () => void): Promise<T> {
-    this.#active++;
-    const tx: Tx = {
+  run<T>(work: (tx: Tx) => Promise<T>, changed: () => void): Promise<T> {
+    return work({
       em: this.#em,
       execute: (sql, values) => execute(this.#em, sql, values),
       lock: (entity, id) => this.#lock(entity, id),
-      save: (entity, row) => void mapOf(this.#changes, entity).set(row.id, row),
+      update: (entity, rows) => {
+        changed();
+        return this.#update(entity, rows);
+      },
       remove: (entity, row) => {
-        mapOf(this.#changes, entity).set(row.id, undefined);
+        changed();
         this.#removed.add(row);
+        return this.#remove(entity, row.id);
       },
       isRemoved: (row) => this.#removed.has(row),
       findId: (entity, property, value) =>
@@ -118,10 +116,6 @@ export class SharedTx {
         if (id !== undefined) changed();
         return id;
       },
-      flush: () => {
-        changed();
-        return this.#flush();
-      },
       together: (name, key, batch) => this.#together(name, key, batch),
       changed,
       last: (name, item, batch) => {
@@ -131,13 +125,7 @@ export class SharedTx {
         else items.push(item);
       },
       ring: (topic) => void this.topics.add(topic),
-    };
-    try {
-      return await work(tx);
-    } finally {
-      this.#active--;
-      this.#openBarrier();
-    }
+    });
   }
 
   /** To be called when every work is done, right before the commit. */
@@ -147,7 +135,8 @@ export class SharedTx {
 
   #lock<T extends { id: number }>(entity: EntityClass<T>, id: number): Promise<T | undefined> {
     return this.#together(`lock ${entity.name}`, id, async (ids: readonly number[]) => {
-      const locked = mapOf(this.#locked, entity) as Map<number, T>;
+      const locked = (this.#locked.get(entity) ?? new Map()) as Map<number, T>;
+      this.#locked.set(entity, locked);
       const wanted = [...new Set(ids)].filter((one) => !locked.has(one));
       const found = await lockRows(this.#em, entity, wanted, this.#mayWait);
       for (const row of found) {
@@ -163,23 +152,38 @@ export class SharedTx {
   }
 
   /** `skip locked` leaves out what others hold, as if it were not there. On SQLite nobody else is. */
-  async #lockedByOthers<T extends object>(
-    entity: EntityClass<T>,
-    missing: number[],
-  ): Promise<Map<string, number>> {
+  async #lockedByOthers(entity: EntityClass<object>, missing: number[]): Promise<Map<string, number>> {
     if (this.#mayWait || missing.length === 0 || isSqlite(this.#em)) return new Map();
-    return findIds(this.#em, entity, 'id' as keyof T & string, missing);
+    return findIds(this.#em, entity, 'id', missing);
   }
 
-  #insert<T extends object>(entity: EntityClass<T>, unique: keyof T & string, row: RequiredEntityData<T>) {
-    return this.#together(`insert ${entity.name}`, row, async (rows: readonly RequiredEntityData<T>[]) => {
+  #insert(entity: EntityClass<object>, unique: string, row: object): Promise<number | undefined> {
+    return this.#together(`insert ${entity.name}`, row, async (rows: readonly object[]) => {
       const ids = await insertRows(this.#em, entity, unique, rows);
       return rows.map((one) => {
-        const key = String(one[unique as keyof typeof one]);
+        const key = String(Reflect.get(one, unique));
         const id = ids.get(key);
         ids.delete(key); // the first of two that are the same has it
         return id;
       });
+    });
+  }
+
+  #update(entity: EntityClass<object>, rows: readonly object[]): Promise<void> {
+    return this.#together(`update ${entity.name}`, rows, async (all: readonly (readonly object[])[]) => {
+      const changed = [...new Set(all.flat())].map((row) => ({ row, was: this.#written.get(row) ?? {} }));
+      const written = updateRows(this.#em, entity, changed); // it has read the rows when it returns
+      for (const { row } of changed) this.#written.set(row, { ...row });
+      await written;
+      return all.map(() => undefined);
+    });
+  }
+
+  #remove(entity: EntityClass<object>, id: number): Promise<void> {
+    return this.#together(`delete ${entity.name}`, id, async (ids: readonly number[]) => {
+      await deleteRows(this.#em, entity, ids);
+      for (const one of ids) this.#locked.get(entity)?.delete(one);
+      return ids.map(() => undefined);
     });
   }
 
@@ -196,55 +200,4 @@ export class SharedTx {
     }
     return loader.load(key);
   }
-
-  #flush(): Promise<void> {
-    const mine = Promise.withResolvers<void>();
-    this.#atBarrier.push(mine);
-    this.#openBarrier();
-    return mine.promise;
-  }
-
-  /** When every work that still runs has come to its flush, one flush serves them all. */
-  #openBarrier(): void {
-    if (this.#atBarrier.length === 0 || this.#atBarrier.length < this.#active) return;
-    const together = this.#atBarrier;
-    this.#atBarrier = [];
-    this.#writeChanges().then(
-      () => {
-        for (const one of together) one.resolve();
-      },
-      (error) => {
-        for (const one of together) one.reject(error);
-      },
-    );
-  }
-
-  async #writeChanges(): Promise<void> {
-    const changes = [...this.#changes];
-    this.#changes.clear();
-    for (const [entity, byId] of changes) {
-      const rows = [...byId.values()].filter((row) => row !== undefined);
-      const removed = [...byId].flatMap(([id, row]) => (row === undefined ? [id] : []));
-      if (rows.length > 0) {
-        const changed = rows.map((row) => ({ row, was: this.#written.get(row) ?? {} }));
-        const written = updateRows(this.#em, entity, changed); // it has read the rows when it returns
-        for (const row of rows) this.#written.set(row, { ...row });
-        await written;
-      }
-      if (removed.length > 0) await deleteRows(this.#em, entity, removed);
-      for (const id of removed) this.#locked.get(entity)?.delete(id);
-    }
-  }
-}
-
-function mapOf<V>(
-  maps: Map<EntityClass<object>, Map<number, V>>,
-  entity: EntityClass<object>,
-): Map<number, V> {
-  let map = maps.get(entity);
-  if (map === undefined) {
-    map = new Map();
-    maps.set(entity, map);
-  }
-  return map;
 }

@@ -15,6 +15,12 @@ export function sqlitePath(databaseUrl: string): string {
   return databaseUrl.slice('sqlite:'.length);
 }
 
+/** Undefined for a database in memory, and for PostgreSQL. */
+export function sqliteFile(databaseUrl: string): string | undefined {
+  const path = sqlitePath(databaseUrl);
+  return dialectOf(databaseUrl) === 'sqlite' && path !== ':memory:' ? path : undefined;
+}
+
 const HOST = /^([\w.-]+|\[[\da-f:.]+\])(:\d+)?$/i;
 
 /** As it may be shown and logged: without user, password and options. Not at all when it cannot be told apart. */

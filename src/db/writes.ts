@@ -1,6 +1,7 @@
-import type { EntityManager } from '@mikro-orm/sql';
+import { FlushMode } from '@mikro-orm/core';
 import { Refusal, Unavailable } from '../errors.ts';
 import { databaseFailure } from './failures.ts';
+import type { Orm } from './orm.ts';
 import { RowLocked, SharedTx, type Tx } from './tx.ts';
 
 interface Job {
@@ -32,9 +33,9 @@ const DEADLOCK_RETRIES = 3;
  * - If the database is away, all are told so at once.
  */
 export class WriteQueue {
-  readonly #fork: () => EntityManager;
+  readonly #orm: Orm;
   readonly #parallel: number;
-  readonly #committed: (topics: Iterable<string>) => void;
+  readonly #ring: (topic: string) => void;
   readonly #failed: (error: unknown) => void;
   readonly #waiting: Job[] = [];
   readonly #patient: Job[] = [];
@@ -43,18 +44,18 @@ export class WriteQueue {
   #scheduled = false;
 
   /**
-   * `parallel`: shared transactions at once. `committed` is told what the works of a transaction want rung, `failed` why
-   * one was not carried out.
+   * `parallel`: shared transactions at once. `ring` is told each topic that the works of a committed transaction want rung,
+   * `failed` why one was not carried out.
    */
   constructor(
-    fork: () => EntityManager,
+    orm: Orm,
     parallel: number,
-    committed: (topics: Iterable<string>) => void = () => {},
+    ring: (topic: string) => void = () => {},
     failed: (error: unknown) => void = () => {},
   ) {
-    this.#fork = fork;
+    this.#orm = orm;
     this.#parallel = parallel;
-    this.#committed = committed;
+    this.#ring = ring;
     this.#failed = failed;
   }
 
@@ -101,15 +102,14 @@ export class WriteQueue {
       this.#schedulePatient();
     } catch (error) {
       // Rows that others hold are passed by: what was waited for is one lock for all, and each half would wait again.
-      const isHopeless =
-        error instanceof CommitFailed || ['away', 'locked'].includes(databaseFailure(error) ?? '');
+      const isHopeless = ['away', 'locked'].includes(databaseFailure(error) ?? '');
       if (jobs.length === 1 && error instanceof RowLocked) {
         // It had changed something before: alone, it may wait and begin anew.
         this.#patient.push(...jobs);
         return this.#schedulePatient();
       }
       if (jobs.length === 1 || isHopeless) {
-        for (const job of jobs) job.reject(error instanceof CommitFailed ? error.refusal : error);
+        for (const job of jobs) job.reject(error);
         return;
       }
       const half = Math.ceil(jobs.length / 2);
@@ -136,17 +136,18 @@ export class WriteQueue {
       await this.#runTransaction([job], true);
     } catch (error) {
       if (retries > 0 && databaseFailure(error) === 'deadlock') return this.#runAlone(job, retries - 1);
-      job.reject(error instanceof CommitFailed ? error.refusal : error);
+      job.reject(error);
     }
   }
 
   /**
    * Runs the works in one transaction, settles those that are done or refused after its commit, and gives back those that
-   * want a row which another transaction holds.
+   * want a row which another transaction holds. When the commit fails, all are told so: the database may or may not have
+   * kept the transaction, and running it again could do its work twice.
    * @throws whatever a work or the database threw; then nothing was kept, and no job was settled
    */
   async #runTransaction(jobs: Job[], mayWait: boolean): Promise<Job[]> {
-    const em = this.#fork();
+    const em = this.#orm.em.fork({ flushMode: FlushMode.COMMIT });
     await em.begin();
     const locked: Job[] = [];
     const shared = new SharedTx(em, mayWait);
@@ -169,10 +170,12 @@ export class WriteQueue {
     } catch (error) {
       await em.rollback().catch(() => {});
       this.#failed(error);
-      throw new CommitFailed(error);
+      const refusal = commitFailed(error);
+      for (const job of jobs) job.reject(refusal);
+      return [];
     }
     for (const one of settle) one();
-    this.#committed(shared.topics);
+    for (const topic of shared.topics) this.#ring(topic);
     return locked;
   }
 }
@@ -190,17 +193,13 @@ function tooBusy(): Unavailable {
   );
 }
 
-/** The database may or may not have kept the transaction: running it again could do its work twice. */
-class CommitFailed extends Error {
-  readonly refusal: Unavailable;
-  constructor(cause: unknown) {
-    super('commit failed', { cause });
-    this.refusal = new Unavailable(
-      'commit-failed',
-      'The database did not confirm this write. Read before you repeat it.',
-    );
-    this.refusal.cause = cause;
-  }
+function commitFailed(cause: unknown): Unavailable {
+  const refusal = new Unavailable(
+    'commit-failed',
+    'The database did not confirm this write. Read before you repeat it.',
+  );
+  refusal.cause = cause;
+  return refusal;
 }
 
 /** Gives what is to be done after the commit: a refusal that changed nothing is kept for then, too. */

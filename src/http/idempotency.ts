@@ -86,7 +86,7 @@ export async function onceForKey<Body>(
   );
   if (claimed.length === 0) return storedAnswer(tx, key, fingerprint);
   const answer = await create().catch(async (error) => {
-    // Refused, and nothing was created: the key is free again. After a failed flush the transaction takes no more
+    // Refused, and nothing was created: the key is free again. After a failed statement the transaction takes no more
     // statements, and will not be committed either.
     await tx.execute('delete from idempotency_records where key = ?', [key]).catch(() => {});
     throw error;

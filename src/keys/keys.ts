@@ -30,14 +30,14 @@ export async function createKey(
   if (expiresAt !== undefined && expiresAt.getTime() <= Date.now()) throw expiryIsPast();
   const id = Array.from({ length: 12 }, () => ALPHABET[randomInt(ALPHABET.length)]).join('');
   const key = `mk_${id}_${randomBytes(32).toString('base64url')}`;
+  const view = { id, name, scopes: [...new Set(scopes)], createdAt: new Date() };
   tx.changed();
-  const [row] = await tx.execute<KeyRow>(
-    `insert into api_keys (id, name, hash, scopes, created_at, expires_at) values (?, ?, ?, ?, ?, ?) returning ${COLUMNS}`,
-    [id, name, hashOf(key), JSON.stringify([...new Set(scopes)]), new Date(), expiresAt ?? null],
+  await tx.execute(
+    'insert into api_keys (id, name, hash, scopes, created_at, expires_at) values (?, ?, ?, ?, ?, ?)',
+    [id, name, hashOf(key), JSON.stringify(view.scopes), view.createdAt, expiresAt ?? null],
   );
-  if (row === undefined) throw new Error('a row that was inserted is not there');
   tx.ring(KEYS);
-  return { ...keyView(row), key };
+  return { ...view, ...(expiresAt && { expiresAt }), key };
 }
 
 export async function listKeys(reader: Reader) {

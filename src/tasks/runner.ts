@@ -123,7 +123,7 @@ export class TaskRunner {
   async #run(): Promise<void> {
     let failures = 0;
     let lastEnd = Infinity;
-    while (!this.#stopping || this.#runs.open.size > 0) {
+    while (!this.#stopping || this.#runs.open.size > 0 || this.#strays.length > 0) {
       if (this.#graceOver) lastEnd = Math.min(lastEnd, performance.now() + LAST_MS);
       if (performance.now() > lastEnd) break; // their leases will end
       this.#wake = Promise.withResolvers();

@@ -4,7 +4,7 @@ import { createOnce, IdempotencyHeaders, idempotencyHeader, refusedCreate } from
 import { TAGS } from '../http/openapi.ts';
 import { badCursor, linkHeader, linkNext } from '../http/paging.ts';
 import { PreferHeaders, preferenceHeader, readWait } from '../http/prefer.ts';
-import { invalidBody, invalidParameter, problems } from '../http/problems.ts';
+import { invalidBody, invalidParameter, problems, refusedId } from '../http/problems.ts';
 import { idParams, locationHeader, ref } from '../http/schemas.ts';
 import { EVENT_STREAM, sendEvents, sendEventsHead, wantsEvents } from '../http/sse.ts';
 import { readTime } from '../http/times.ts';
@@ -26,7 +26,7 @@ import { findTask, taskEvents, waitForEnd } from './waiting.ts';
 const BODY_LIMIT_BYTES = 4_194_304;
 
 /** What a route that names one task may refuse. */
-const refusedId = [invalidParameter('path', '#/id', 'must be integer'), taskNotFound(1), 414] as const;
+const refusedTask = refusedId(taskNotFound(1));
 
 const createTaskSchema = {
   operationId: 'createTask',
@@ -83,7 +83,7 @@ const getTaskSchema = {
         [EVENT_STREAM]: { schema: ref(TaskEvents) },
       },
     },
-    ...problems(...refusedId),
+    ...problems(...refusedTask),
   },
 } as const;
 
@@ -98,7 +98,7 @@ const cancelTaskSchema = {
   params: idParams(TaskId),
   response: {
     202: { ...ref(Task), description: 'The task, cancelled or about to be' },
-    ...problems(...refusedId, taskFinished(1, 'succeeded'), 413),
+    ...problems(...refusedTask, taskFinished(1, 'succeeded'), 413),
   },
 } as const;
 
@@ -113,7 +113,7 @@ const retryTaskSchema = {
   params: idParams(TaskId),
   response: {
     202: { ...ref(Task), description: 'The task, which will run' },
-    ...problems(...refusedId, taskNotFinished(1, 'running'), taskSucceeded(1), taskDuplicate(1), 413),
+    ...problems(...refusedTask, taskNotFinished(1, 'running'), taskSucceeded(1), taskDuplicate(1), 413),
   },
 } as const;
 

@@ -31,7 +31,7 @@ interface Order {
    * The rows beyond the cursor, as ranges of the index one after the other. On SQLite the rows that tie with the
    * cursor's are a range of their own: it seeks `(key, id) > (?, ?)` by the key alone, and would walk through them all.
    */
-  ranges: (Condition | undefined)[];
+  ranges: (readonly Condition[])[];
 }
 
 /**
@@ -81,7 +81,7 @@ function readOrder(dialect: DialectName, query: ListUsersQuery, list: unknown, c
   const by = isUnique
     ? `order by ${column} ${direction}`
     : `order by ${column} ${direction}, id ${direction}`;
-  if (query.after === undefined) return { column, by, ranges: [undefined] };
+  if (query.after === undefined) return { column, by, ranges: [[]] };
   const like: CursorValues = [column === 'id' || column === 'created_at' ? 0 : '', 0];
   const [key, id] = readCursor(list, query.after, like);
   const value = column === 'created_at' ? new Date(Number(key)) : key;
@@ -90,26 +90,26 @@ function readOrder(dialect: DialectName, query: ListUsersQuery, list: unknown, c
     sql: `${column} ${operator} ${column === 'id' ? 'cast(? as bigint)' : '?'}`,
     values: [value],
   };
-  if (isUnique) return { column, by, ranges: [beyond] };
+  if (isUnique) return { column, by, ranges: [[beyond]] };
   if (dialect === 'postgresql') {
     const sql = `(${column}, id) ${operator} (?, cast(? as bigint))`;
-    return { column, by, ranges: [{ sql, values: [value, id] }] };
+    return { column, by, ranges: [[{ sql, values: [value, id] }]] };
   }
   const ties = { sql: `${column} = ? and id ${operator} ?`, values: [value, id] };
-  return { column, by, ranges: [ties, beyond] };
+  return { column, by, ranges: [[ties], [beyond]] };
 }
 
 async function findRows(
   reader: Reader,
   query: ListUsersQuery,
   order: Order,
-  range: Condition | undefined,
+  range: readonly Condition[],
   limit: number,
 ): Promise<UserRow[]> {
   const { email, name, q } = query;
   if (q !== undefined && email === undefined && name === undefined && order.column !== 'id')
     return search(reader, readTerm(q), order, range, limit);
-  const { sql, values } = from(reader.dialect, query, order, range === undefined ? [] : [range], limit);
+  const { sql, values } = from(reader.dialect, query, order, range, limit);
   return reader.read<UserRow>(`select ${USER_COLUMNS} ${sql}`, values);
 }
 
@@ -118,23 +118,21 @@ function from(
   dialect: DialectName,
   { email, name, q }: UserFilter,
   { by }: Pick<Order, 'by'>,
-  ranges: readonly Condition[],
+  range: readonly Condition[],
   limit: number,
 ): Condition {
-  const filters = [...ranges];
+  const filters = [...range];
   if (email !== undefined) filters.push({ sql: 'email_key = ?', values: [emailKey(email)] });
   if (name !== undefined) filters.push({ sql: 'name_key = ?', values: [nameKey(name)] });
   if (q !== undefined) {
-    const isAlone = filters.length === ranges.length;
+    const isAlone = filters.length === range.length;
     // The trigrams of a page are in the order of the ids themselves.
-    const rest = `${ranges.map(({ sql }) => `and ${sql}`).join(' ')} ${by} limit ?`;
-    const values = ranges.flatMap((range) => range.values);
-    const page = { sql: rest.replace(/\bid\b/g, 'rowid'), values: [...values, limit] };
+    const rest = `${range.map(({ sql }) => `and ${sql}`).join(' ')} ${by} limit ?`;
+    const page = { sql: rest.replace(/\bid\b/g, 'rowid'), values: [...valuesOf(range), limit] };
     const term = readTerm(q);
     filters.push(isAlone ? matchesSearch(dialect, term, page) : contains(dialect, 'search_key', term));
   }
-  const values = filters.flatMap((condition) => condition?.values ?? []);
-  return { sql: `from users ${where(filters)} ${by} limit ?`, values: [...values, limit] };
+  return { sql: `from users ${where(filters)} ${by} limit ?`, values: [...valuesOf(filters), limit] };
 }
 
 /**
@@ -146,18 +144,17 @@ async function search(
   reader: Reader,
   term: string,
   order: Order,
-  range: Condition | undefined,
+  range: readonly Condition[],
   limit: number,
 ): Promise<UserRow[]> {
-  const near = `(select * from users ${where([range])} ${order.by} limit ${NEAR_ROWS}) as near`;
+  const near = `(select * from users ${where(range)} ${order.by} limit ${NEAR_ROWS}) as near`;
   const held = contains(reader.dialect, 'search_key', term);
-  const values = [...(range?.values ?? []), ...held.values];
   const found = await reader.read<UserRow>(
     `select ${USER_COLUMNS} from ${near} ${where([held])} ${order.by} limit ?`,
-    [...values, limit],
+    [...valuesOf([...range, held]), limit],
   );
   if (found.length === limit) return found;
-  const all = apart(reader.dialect, [range, matchesSearch(reader.dialect, term)]);
+  const all = apart(reader.dialect, [...range, matchesSearch(reader.dialect, term)]);
   return reader.read<UserRow>(`select ${USER_COLUMNS} from ${all.sql} ${order.by} limit ?`, [
     ...all.values,
     limit,
@@ -168,8 +165,8 @@ async function search(
  * These users, found before they are sorted: PostgreSQL's planner would rather go on along the index, through all who do
  * not match (1.4 s among a million where this takes 0.2). A subquery with an offset is not merged with what is around it.
  */
-function apart(dialect: DialectName, conditions: (Condition | undefined)[]): Condition {
-  const values = conditions.flatMap((condition) => condition?.values ?? []);
+function apart(dialect: DialectName, conditions: readonly Condition[]): Condition {
+  const values = valuesOf(conditions);
   if (dialect === 'sqlite') return { sql: `users ${where(conditions)}`, values };
   return { sql: `(select * from users ${where(conditions)} offset 0) as found`, values };
 }
@@ -177,9 +174,12 @@ function apart(dialect: DialectName, conditions: (Condition | undefined)[]): Con
 /** About 10 ms of looking at rows one by one. */
 const NEAR_ROWS = 5000;
 
-function where(conditions: (Condition | undefined)[]): string {
-  const present = conditions.filter((condition) => condition !== undefined);
-  return present.length === 0 ? '' : `where ${present.map((condition) => condition.sql).join(' and ')}`;
+function where(conditions: readonly Condition[]): string {
+  return conditions.length === 0 ? '' : `where ${conditions.map(({ sql }) => sql).join(' and ')}`;
+}
+
+function valuesOf(conditions: readonly Condition[]): unknown[] {
+  return conditions.flatMap(({ values }) => values);
 }
 
 /** Fewer than three characters have no trigram: the search would look at every user. */

@@ -18,7 +18,7 @@ import {
 } from './users.schemas.ts';
 
 /** Who asks for a write; null when nobody had to say so. */
-export type Actor = string | null;
+type Actor = string | null;
 
 /** What can change about a user. */
 const FIELDS = ['name', 'email', 'attributes'] as const;
@@ -75,8 +75,9 @@ export async function updateUser(
   const merged = mergePatch(present, patch) as Partial<typeof present>;
   const next = { ...present, ...merged, attributes: merged.attributes ?? {} };
   const changed = changedFields(user, next);
+  if (changed.length === 0) return viewOf(user);
   const view = applyChange(tx, user, next, changed, actor);
-  if (changed.length > 0) await flushUsers(tx);
+  await writeUsers(tx, [user]);
   return view;
 }
 
@@ -92,19 +93,22 @@ export async function mergeUsers(
   { dryRun = false, actor = null }: { dryRun?: boolean; actor?: Actor } = {},
 ): Promise<('updated' | 'unchanged' | Refusal)[]> {
   const users = await Promise.all(rows.map(({ id }) => lockUser(tx, id)));
+  const updated: User[] = [];
   const outcomes = rows.map(({ id, user: { name, email, attributes } }, n) => {
     const user = presentUser(tx, users[n], id);
     try {
       const next = { name, email, attributes: { ...user.attributes, ...attributes } };
       const changed = changedFields(user, next);
+      if (changed.length === 0) return 'unchanged';
       if (!dryRun) applyChange(tx, user, next, changed, actor);
-      return changed.length > 0 ? ('updated' as const) : ('unchanged' as const);
+      updated.push(user);
+      return 'updated';
     } catch (error) {
       if (error instanceof Invalid) return error;
       throw error;
     }
   });
-  if (!dryRun && outcomes.includes('updated')) await flushUsers(tx);
+  if (!dryRun && updated.length > 0) await writeUsers(tx, updated);
   return outcomes;
 }
 
@@ -116,7 +120,7 @@ function changedFields(user: User, next: Given) {
   return FIELDS.filter((field) => JSON.stringify(next[field]) !== JSON.stringify(user[field]));
 }
 
-/** To be called in the turn in which the user was seen; when anything has changed, a flush has to follow. */
+/** To be called in the turn in which the user was seen; `writeUsers` has to follow. */
 function applyChange(
   tx: Tx,
   user: User,
@@ -124,12 +128,10 @@ function applyChange(
   changed: readonly (typeof FIELDS)[number][],
   actor: Actor,
 ): UserView {
-  if (changed.length === 0) return viewOf(user);
   const updatedAt = new Date();
   Object.assign(user, next, keysOf(next), { version: user.version + 1, updatedAt });
-  // What this write made of the user: another in the same transaction may change it again before the flush.
+  // What this write made of the user: another in the same transaction may change it again before it is written.
   const view = viewOf(user);
-  tx.save(User, user);
   record(tx, 'user.updated', view, view, changed, actor, updatedAt);
   return view;
 }
@@ -143,9 +145,8 @@ export async function deleteUser(
 ): Promise<void> {
   const user = presentUser(tx, await lockUser(tx, id), id);
   requirePreconditions(preconditions, etagOf(user));
-  tx.remove(User, user);
   record(tx, 'user.deleted', { id, version: user.version + 1 }, null, FIELDS, actor, new Date());
-  await tx.flush();
+  await tx.remove(User, user);
 }
 
 function record(
@@ -177,9 +178,9 @@ function presentUser(tx: Tx, user: User | undefined, id: number): User {
   return user;
 }
 
-async function flushUsers(tx: Tx): Promise<void> {
+async function writeUsers(tx: Tx, users: readonly User[]): Promise<void> {
   try {
-    await tx.flush();
+    await tx.update(User, users);
   } catch (error) {
     throw isTakenEmail(error) ? emailTaken() : error;
   }
