@@ -19,8 +19,8 @@ export const COMMANDS: readonly Command[] = [
     name: 'help',
     args: '[COMMAND]',
     help: 'says how a command is used, or lists them all',
-    async run({ args: [name], stdout }) {
-      stdout.write(name === undefined ? overview() : usage(findCommand(name)));
+    async run({ args: [name] }) {
+      process.stdout.write(name === undefined ? overview() : usage(findCommand(name)));
       return EXIT.done;
     },
   },

@@ -4,7 +4,8 @@ import type { Readable } from 'node:stream';
 import { json } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as wait } from 'node:timers/promises';
-import { type Call, CommandError, EXIT } from './command.ts';
+import { loadClientConfig } from '../config.ts';
+import { CommandError, EXIT } from './command.ts';
 
 /** A connection on which nothing moves for so long is given up. An event stream has a heartbeat every 15 s. */
 const SILENT_MS = 60_000;
@@ -40,8 +41,9 @@ export class Service {
   readonly url: string;
   readonly #key: string;
 
-  constructor(call: Call) {
-    const { url, key } = call.config();
+  /** @throws {StartError} if the environment holds what cannot be used */
+  constructor() {
+    const { url, key } = loadClientConfig();
     this.url = url.replace(/\/$/, '');
     this.#key = key;
   }
