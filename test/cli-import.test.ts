@@ -134,12 +134,13 @@ t.test('what cannot be read or written is said before anything is sent', async (
 t.test('answers that break off and a service that is restarted do not end it', async (t) => {
   const fake = await startFakeTransfers(t, { breaksLooks: true });
   const command = await startFollowed(t, fake);
-  await fake.until(() => fake.looks === 3);
+  const looks = (count: number) => Promise.race([fake.until(() => fake.looks === count), command.ended]);
+  await looks(3);
   fake.breaksLooks = false;
-  await fake.until(() => fake.looks === 5);
+  await looks(5);
   await fake.kill();
   await fake.restart();
-  await fake.until(() => fake.looks === 6);
+  await looks(6);
   fake.change({ state: 'succeeded', result: ALL_IN });
   t.equal(await command.ended, 0, command.stderr());
 });

@@ -6,7 +6,7 @@ import { keys } from './keys.command.ts';
 import { sample } from './sample.command.ts';
 
 /** Every command, in the order of the help. */
-export const COMMANDS: readonly Command[] = [
+const COMMANDS: readonly Command[] = [
   importUsers,
   errors,
   exportUsers,
