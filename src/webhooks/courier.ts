@@ -60,6 +60,7 @@ export class Courier {
   async stop(): Promise<void> {
     for (const off of this.#listening) off();
     this.#stopping.abort();
+    this.#news.tell();
     await this.#running;
   }
 
@@ -67,7 +68,7 @@ export class Courier {
     const { signal } = this.#stopping;
     for (let pauseMs = await first; ; pauseMs = await this.#tryToLook()) {
       await sleep(LEAST_PAUSE_MS, undefined, { signal }).catch(() => {}); // it is aborted
-      await this.#news.within(pauseMs, signal);
+      await this.#news.within(pauseMs);
       if (signal.aborted) return;
     }
   }

@@ -39,6 +39,7 @@ export function deliverOf(sender: Sender, bell: Bell) {
       await requireKey(context);
       const news = new News();
       const off = bell.on(CHANGES, () => news.tell());
+      context.signal.addEventListener('abort', () => news.tell());
       try {
         return await deliverAll(context, sender, news);
       } finally {
@@ -84,7 +85,7 @@ async function deliverAll(context: Context, sender: Sender, news: News): Promise
       });
     } else {
       passed = { epoch: target.epoch, position: page.upTo };
-      if (page.upTo < page.head || (await news.within(LINGER_MS, signal))) continue;
+      if (page.upTo < page.head || (await news.within(LINGER_MS))) continue;
       if (page.upTo > target.position || target.failures > 0)
         await write((tx) => saveSuccess(tx, target, page.upTo));
       return { position: page.upTo };

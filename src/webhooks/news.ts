@@ -12,8 +12,8 @@ export class News {
     this.#heard = new AbortController();
   }
 
-  /** True as soon as there is any, or `signal` is aborted. */
-  within(ms: number, signal: AbortSignal): Promise<boolean> {
-    return sleep(ms, false, { signal: AbortSignal.any([this.#heard.signal, signal]) }).catch(() => true);
+  /** True as soon as there is any. */
+  within(ms: number): Promise<boolean> {
+    return sleep(ms, false, { signal: this.#heard.signal }).catch(() => true);
   }
 }
