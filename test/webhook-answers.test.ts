@@ -281,7 +281,7 @@ onEachDatabase('of the attempts the last thousand are kept, in pages', async (t,
       );
   });
   await addUser(muster, 'Grace');
-  await webhookWhen(muster, id, ({ position }) => position === 2);
+  for (const one of [id, other.id]) await webhookWhen(muster, one, ({ position }) => position === 2);
   const seen: unknown[] = [];
   for (let url: string | undefined = `/webhooks/${id}/deliveries?limit=300`; url !== undefined; ) {
     const page = await muster.request('GET', url);

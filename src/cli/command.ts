@@ -1,6 +1,6 @@
-import type { Readable, Writable } from 'node:stream';
 import { type ParseArgsConfig, parseArgs } from 'node:util';
-import type { loadClientConfig } from '../config.ts';
+import { loadConfig } from '../config.ts';
+import type { withDatabase } from '../db/by-hand.ts';
 
 /** How a command ends: what a script can ask for in `$?`. */
 export const EXIT = {
@@ -34,16 +34,10 @@ export interface Option {
   help: string;
 }
 
-/** What a command is given. */
+/** What a command is given, besides the process: its `stdout` is only for data, whatever is said goes to `stderr`. */
 export interface Call {
   args: readonly string[];
   options: Readonly<Record<string, string | undefined>>;
-  /** @throws {StartError} if the environment holds what cannot be used */
-  config(): ReturnType<typeof loadClientConfig>;
-  stdin: Readable;
-  /** Only for data: whatever is said goes to `stderr`. */
-  stdout: Writable & { isTTY?: boolean };
-  stderr: Writable & { isTTY?: boolean; columns?: number };
   /** Aborted by the first Ctrl-C or SIGTERM; the second ends the process. */
   signal: AbortSignal;
 }
@@ -61,8 +55,7 @@ export interface Command {
 /** @throws {CommandError} `usage` */
 export function parseCall(command: Command, given: string[]): Pick<Call, 'args' | 'options'> {
   const known = command.options ?? {};
-  const wrong = (what: string) =>
-    new CommandError(EXIT.usage, `${what}\nHow it is used: npm run muster -- help ${command.name}`);
+  const wrong = (what: string) => wrongUsage(command.name, what);
   const options: ParseArgsConfig['options'] = {};
   for (const [name, { value, short }] of Object.entries(known))
     options[name] = { type: value === undefined ? 'boolean' : 'string', ...(short && { short }) };
@@ -87,8 +80,22 @@ export function parseCall(command: Command, given: string[]): Pick<Call, 'args' 
   return { args: parsed.positionals, options: values };
 }
 
+export function wrongUsage(command: string, what: string): CommandError {
+  return new CommandError(EXIT.usage, `${what}\nHow it is used: npm run muster -- help ${command}`);
+}
+
 /** @throws {CommandError} `usage` */
 export function readWholeNumber(what: string, text: string, most: number): number {
   if (/^\d{1,16}$/.test(text) && Number(text) <= most) return Number(text);
   throw new CommandError(EXIT.usage, `${what} is a whole number from 0 to ${most}, not ${text}`);
+}
+
+/** Works on the database of DATABASE_URL itself, not through the service. What that needs is loaded when it is asked for. */
+export async function onDatabase<T>(work: Parameters<typeof withDatabase<T>>[2]): Promise<T> {
+  const { databaseUrl } = loadConfig();
+  const [{ withDatabase }, { entities }] = await Promise.all([
+    import('../db/by-hand.ts'),
+    import('../entities.ts'),
+  ]);
+  return withDatabase(databaseUrl, entities, work);
 }

@@ -23,16 +23,15 @@ export const exportUsers: Command = {
     name: { value: 'NAME', help: 'only people of this name' },
     q: { value: 'TEXT', help: 'only people in whose name or email this stands' },
   },
-  async run(call) {
-    const { options, stderr } = call;
+  async run({ options, signal }) {
     const format = options.format ?? formatOf(options.output);
     const query = new URLSearchParams({ format });
     if (options.raw !== undefined) query.set('raw', 'true');
     for (const filter of FILTERS) if (options[filter] !== undefined) query.set(filter, options[filter]);
-    await checkOutput(options.output, call);
-    const service = new Service(call);
+    await checkOutput(options.output);
+    const service = new Service();
     const answer = await service.request('GET', `/users/export?${query}`);
-    const progress = new Progress(stderr, 'exporting');
+    const progress = new Progress(process.stderr, 'exporting');
     const rows = rowCounter(format === 'csv');
     const counted = async function* () {
       for await (const chunk of answer) {
@@ -42,12 +41,12 @@ export const exportUsers: Command = {
     };
     try {
       const source = Readable.from(counted(), { objectMode: false });
-      await service.whole(writeOutput(options.output, source, call));
+      await service.whole(writeOutput(options.output, source, signal));
     } finally {
       progress.end();
     }
     const position = answer.headers['muster-position'];
-    stderr.write(
+    process.stderr.write(
       `Exported ${inUnit(rows(), 'rows')}${position === undefined ? '' : `, as of position ${position}`}.\n`,
     );
     return EXIT.done;

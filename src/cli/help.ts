@@ -6,7 +6,7 @@ import { keys } from './keys.command.ts';
 import { sample } from './sample.command.ts';
 
 /** Every command, in the order of the help. */
-export const COMMANDS: readonly Command[] = [
+const COMMANDS: readonly Command[] = [
   importUsers,
   errors,
   exportUsers,
@@ -19,8 +19,8 @@ export const COMMANDS: readonly Command[] = [
     name: 'help',
     args: '[COMMAND]',
     help: 'says how a command is used, or lists them all',
-    async run({ args: [name], stdout }) {
-      stdout.write(name === undefined ? overview() : usage(findCommand(name)));
+    async run({ args: [name] }) {
+      process.stdout.write(name === undefined ? overview() : usage(findCommand(name)));
       return EXIT.done;
     },
   },

@@ -30,32 +30,35 @@ export const importUsers: Command = {
     patience: { value: 'SECONDS', help: 'for how long the service may be away while the task runs (60)' },
   },
   async run(call) {
-    const patienceMs = readWholeNumber('--patience', call.options.patience ?? '60', 1e9) * 1000;
-    const service = new Service(call);
-    if (call.options.errors !== undefined) {
-      await checkOutput(call.options.errors, call);
-      await checkOther(call.args[0], call.options.errors);
+    const { options, signal } = call;
+    const patienceMs = readWholeNumber('--patience', options.patience ?? '60', 1e9) * 1000;
+    const service = new Service();
+    if (options.errors !== undefined) {
+      await checkOutput(options.errors);
+      await checkOther(call.args[0], options.errors);
     }
     const id = await upload(call, service, patienceMs);
-    const progress = new Progress(call.stderr, 'importing');
+    const progress = new Progress(process.stderr, 'importing');
     const onProgress = ({ done, total, bytes, totalBytes }: TaskProgress) => {
       const part = totalBytes && bytes !== undefined ? bytes / totalBytes : total ? done / total : undefined;
       progress.update({ done, unit: 'rows', ...(part !== undefined && { part: Math.min(part, 1) }) });
     };
-    const task = await followTask(service, id, { ...call, patienceMs, onProgress })
+    const task = await followTask(service, id, { patienceMs, signal, onProgress })
       .catch((error) => {
         if (!(error instanceof CommandError)) throw error;
         throw new CommandError(error.exitCode, `${error.message}\nTask ${id} may go on there without us.`);
       })
       .finally(() => progress.end());
-    call.stderr.write(`${summary(task, call)}\n`);
+    process.stderr.write(`${summary(task, call)}\n`);
     const refused = task.result?.refused ?? 0;
-    if (call.options.errors !== undefined) await writeErrors(call, service, id, call.options.errors);
+    // They are asked for also after Ctrl-C has cancelled the import.
+    if (options.errors !== undefined)
+      await writeErrors(service, id, options.errors, signal.aborted ? undefined : signal);
     else if (refused > 0)
-      call.stderr.write(
+      process.stderr.write(
         `The refused rows: npm run -s muster -- errors ${id} > refused.${formatName(call)}\n`,
       );
-    if (call.signal.aborted) return EXIT.interrupted;
+    if (signal.aborted) return EXIT.interrupted;
     if (task.state !== 'succeeded') return EXIT.taskFailed;
     return refused > 0 ? EXIT.refusedRows : EXIT.done;
   },
@@ -66,20 +69,22 @@ export const errors: Command = {
   args: 'TASK',
   help: 'writes the rows that an import refused, in the format of its file',
   options: { output: { short: 'o', value: 'FILE', help: 'where to, rather than to stdout' } },
-  async run(call) {
-    const id = readWholeNumber('TASK', call.args[0] ?? '', Number.MAX_SAFE_INTEGER);
-    await checkOutput(call.options.output, call);
-    await writeErrors(call, new Service(call), id, call.options.output);
+  async run({ args: [task = ''], options, signal }) {
+    const id = readWholeNumber('TASK', task, Number.MAX_SAFE_INTEGER);
+    await checkOutput(options.output);
+    await writeErrors(new Service(), id, options.output, signal);
     return EXIT.done;
   },
 };
 
-async function writeErrors(call: Call, service: Service, id: number, target?: string): Promise<void> {
-  const { signal: _, ...rest } = call;
-  // They are asked for also after Ctrl-C has cancelled the import.
-  const calm = call.signal.aborted ? { ...rest, signal: new AbortController().signal } : call;
+async function writeErrors(
+  service: Service,
+  id: number,
+  target: string | undefined,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   const answer = await service.request('GET', `/tasks/${id}/errors`);
-  await service.whole(writeOutput(target, answer, calm));
+  await service.whole(writeOutput(target, answer, signal));
 }
 
 function formatName({ args: [file], options }: Call): string {
@@ -104,7 +109,7 @@ async function upload(call: Call, service: Service, patienceMs: number): Promise
 /** Streams the file. @throws {Away} if it may have been taken */
 async function send(call: Call, service: Service, key: string): Promise<number> {
   const { file, size } = await openInput(call);
-  const progress = new Progress(call.stderr, 'uploading');
+  const progress = new Progress(process.stderr, 'uploading');
   let done = 0;
   let isSent = false;
   const counted = async function* () {
@@ -147,7 +152,7 @@ async function send(call: Call, service: Service, key: string): Promise<number> 
 /** @throws {CommandError} `usage` */
 async function openInput(call: Call): Promise<{ file: Readable; size?: number }> {
   const path = call.args[0] ?? '';
-  if (path === '-') return { file: call.stdin };
+  if (path === '-') return { file: process.stdin };
   try {
     const there = await stat(path);
     if (there.isDirectory()) throw new Error('it is a folder');

@@ -1,6 +1,6 @@
 import { Refusal } from '../errors.ts';
-import { SCOPES, type Scope } from '../http/access.ts';
-import { type Call, type Command, CommandError, EXIT } from './command.ts';
+import { SCOPES } from '../http/access.ts';
+import { type Call, type Command, CommandError, EXIT, onDatabase, wrongUsage } from './command.ts';
 
 /** The database itself, for the first key: then there is none yet to ask the service with. */
 export const keys: Command = {
@@ -15,39 +15,25 @@ export const keys: Command = {
       help: 'create: until when it is good, as in 2027-12-31T00:00:00Z; else until it is revoked',
     },
   },
-  async run(call) {
-    const [action, id] = call.args;
-    const wanted = action === 'revoke' ? 2 : 1;
-    if (call.args.length !== wanted)
-      throw usage(action === 'revoke' ? 'ID is missing' : `${id} is one argument too many`);
-    // What a database needs is loaded for this command only.
-    const [{ loadConfig }, { withDatabase }, { entities }, { createKey, listKeys, revokeKey }] =
-      await Promise.all([
-        import('../config.ts'),
-        import('../db/by-hand.ts'),
-        import('../entities.ts'),
-        import('../keys/keys.ts'),
-      ]);
-    const { databaseUrl } = loadConfig();
+  async run({ args: [action, id], options }) {
+    if (action !== 'revoke' && id !== undefined) throw usage(`${id} is one argument too many`);
+    const { createKey, listKeys, revokeKey } = await import('../keys/keys.ts');
     switch (action) {
       case 'create': {
-        const wanted = readNewKey(call);
-        const made = await withDatabase(databaseUrl, entities, ({ write }) =>
-          write((tx) => createKey(tx, wanted)),
-        );
-        call.stderr.write(`Key ${made.id} may ${made.scopes.join(', ')}. It is shown this once:\n`);
-        call.stdout.write(`${made.key}\n`);
+        const wanted = readNewKey(options);
+        const made = await onDatabase(({ write }) => write((tx) => createKey(tx, wanted)));
+        process.stderr.write(`Key ${made.id} may ${made.scopes.join(', ')}. It is shown this once:\n`);
+        process.stdout.write(`${made.key}\n`);
         return EXIT.done;
       }
       case 'list': {
-        const all = await withDatabase(databaseUrl, entities, ({ reader }) => listKeys(reader));
-        for (const key of all) call.stdout.write(`${JSON.stringify(key)}\n`);
+        const all = await onDatabase(({ reader }) => listKeys(reader));
+        for (const key of all) process.stdout.write(`${JSON.stringify(key)}\n`);
         return EXIT.done;
       }
       case 'revoke':
-        await withDatabase(databaseUrl, entities, ({ write }) =>
-          write((tx) => revokeKey(tx, id ?? '')),
-        ).catch((error) => {
+        if (id === undefined) throw usage('ID is missing');
+        await onDatabase(({ write }) => write((tx) => revokeKey(tx, id))).catch((error) => {
           throw error instanceof Refusal ? new CommandError(EXIT.noService, error.message) : error;
         });
         return EXIT.done;
@@ -57,8 +43,7 @@ export const keys: Command = {
   },
 };
 
-function readNewKey({ options }: Call): { name: string; scopes: Scope[]; expiresAt?: Date } {
-  const { name = '', scopes = '', expires } = options;
+function readNewKey({ name = '', scopes = '', expires }: Call['options']) {
   if (!/^[^\p{Cc}]{1,100}$/u.test(name)) throw usage('--name is what the key is for, in 1 to 100 characters');
   const wanted = scopes.split(',').map((scope) => SCOPES.find((one) => one === scope.trim()));
   const known = wanted.filter((scope) => scope !== undefined);
@@ -71,5 +56,5 @@ function readNewKey({ options }: Call): { name: string; scopes: Scope[]; expires
 }
 
 function usage(what: string): CommandError {
-  return new CommandError(EXIT.usage, `${what}\nHow it is used: npm run muster -- help keys`);
+  return wrongUsage('keys', what);
 }

@@ -1,4 +1,3 @@
-import { loadClientConfig } from '../config.ts';
 import { StartError } from '../errors.ts';
 import { CommandError, EXIT, parseCall } from './command.ts';
 import { findCommand, overview } from './help.ts';
@@ -10,11 +9,10 @@ const SAME_SIGNAL_MS = 500;
 async function main([name, ...args]: string[]): Promise<number> {
   if (name === undefined) throw new CommandError(EXIT.usage, overview());
   const command = findCommand(name === '--help' || name === '-h' ? 'help' : name);
-  const { stdin, stdout, stderr } = process;
-  const call = { ...parseCall(command, args), config: () => loadClientConfig(), stdin, stdout, stderr };
+  const call = parseCall(command, args);
   // What is written when nobody reads any more fails where it is waited for, or does not matter.
-  for (const output of [stdout, stderr]) output.on('error', () => {});
-  const { signal } = watchSignals();
+  for (const output of [process.stdout, process.stderr]) output.on('error', () => {});
+  const signal = watchSignals();
   try {
     return await command.run({ ...call, signal });
   } catch (error) {
@@ -25,7 +23,7 @@ async function main([name, ...args]: string[]): Promise<number> {
   }
 }
 
-function watchSignals(): AbortController {
+function watchSignals(): AbortSignal {
   const interrupt = new AbortController();
   let firstAt = 0;
   for (const name of ['SIGINT', 'SIGTERM'] as const) {
@@ -35,7 +33,7 @@ function watchSignals(): AbortController {
       interrupt.abort();
     });
   }
-  return interrupt;
+  return interrupt.signal;
 }
 
 main(process.argv.slice(2))

@@ -1,4 +1,4 @@
-import type { Call } from './command.ts';
+import type { Writable } from 'node:stream';
 
 /** How far something is. The time that is left goes by `part`, from 0 to 1, if there is a total. */
 export interface Amount {
@@ -15,9 +15,11 @@ const LEAST_LINE_MS = 1000;
 const WINDOW_MS = 10_000;
 const BAR = 24;
 
+type Output = Writable & { isTTY?: boolean; columns?: number };
+
 /** One line that is drawn again and again on a terminal; elsewhere a line every 5 seconds and at each tenth. No colours, no escape codes. */
 export class Progress {
-  readonly #output: Call['stderr'];
+  readonly #output: Output;
   readonly #label: string;
   readonly #seen: { at: number; done: number; part: number }[] = [];
   readonly #timer: NodeJS.Timeout;
@@ -26,7 +28,7 @@ export class Progress {
   #drawnAt = performance.now();
   #tenth = 0;
 
-  constructor(output: Call['stderr'], label: string) {
+  constructor(output: Output, label: string) {
     this.#output = output;
     this.#label = label;
     this.#timer = setInterval(() => this.#tick(), output.isTTY ? REDRAW_MS : LEAST_LINE_MS);

@@ -11,11 +11,11 @@ export const sample: Command = {
     output: { short: 'o', value: 'FILE', help: 'where to, rather than to stdout' },
     seed: { value: 'N', help: `the same seed gives the same bytes (${SAMPLE_SEED})` },
   },
-  async run(call) {
-    const count = readWholeNumber('COUNT', call.args[0] ?? '', 1_000_000_000);
-    const seed = readWholeNumber('--seed', call.options.seed ?? `${SAMPLE_SEED}`, 2 ** 32 - 1);
-    await checkOutput(call.options.output, call);
-    await writeOutput(call.options.output, Readable.from(blocks(count, seed)), call);
+  async run({ args: [number = ''], options, signal }) {
+    const count = readWholeNumber('COUNT', number, 1_000_000_000);
+    const seed = readWholeNumber('--seed', options.seed ?? `${SAMPLE_SEED}`, 2 ** 32 - 1);
+    await checkOutput(options.output);
+    await writeOutput(options.output, Readable.from(blocks(count, seed)), signal);
     return EXIT.done;
   },
 };

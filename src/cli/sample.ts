@@ -4,8 +4,6 @@ import { loadPools } from './sample-pools.ts';
 
 /** One row of a sample: the bytes that stand in the file, and what is wrong with them, if anything. */
 export interface SampleRow {
-  /** The first row below the header is 1. */
-  number: number;
   /** With the line end. */
   bytes: Buffer;
   /** What the bytes say, where they are not broken in a way that no cell can hold. */
@@ -43,7 +41,7 @@ function* rows(count: number, pools: Awaited<ReturnType<typeof loadPools>>): Gen
       yield breakRow(number, person, earlier, random);
     } else {
       remember(earlier, person.email, random);
-      yield { number, person, bytes: Buffer.from(csvRow(person)) };
+      yield { person, bytes: Buffer.from(csvRow(person)) };
     }
   }
 }
@@ -52,7 +50,7 @@ function breakRow(number: number, person: Person, earlier: Earlier, random: () =
   const [broken, fault] = WAYS[Math.floor((number - 1) / ONE_IN) % WAYS.length] as (typeof WAYS)[number];
   const bad = { ...person, ...fault.cells?.(person, earlier, random) };
   const row = csvRow(bad);
-  return { number, person: bad, broken, bytes: Buffer.from(fault.row?.(row) ?? row) };
+  return { person: bad, broken, bytes: Buffer.from(fault.row?.(row) ?? row) };
 }
 
 function remember(earlier: Earlier, email: string, random: () => number): void {

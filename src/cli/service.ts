@@ -4,9 +4,10 @@ import type { Readable } from 'node:stream';
 import { json } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as wait } from 'node:timers/promises';
-import { type Call, CommandError, EXIT } from './command.ts';
+import { loadClientConfig } from '../config.ts';
+import { CommandError, EXIT } from './command.ts';
 
-/** A connection on which nothing moves for so long is given up. An event stream has a heartbeat every 15 s. */
+/** A connection on which nothing moves for so long is given up. */
 const SILENT_MS = 60_000;
 const PAUSE_MS = 500;
 
@@ -40,8 +41,9 @@ export class Service {
   readonly url: string;
   readonly #key: string;
 
-  constructor(call: Call) {
-    const { url, key } = call.config();
+  /** @throws {StartError} if the environment holds what cannot be used */
+  constructor() {
+    const { url, key } = loadClientConfig();
     this.url = url.replace(/\/$/, '');
     this.#key = key;
   }
@@ -85,25 +87,6 @@ export class Service {
       const isCut = error.code === 'ECONNRESET' || error.code === 'ERR_STREAM_PREMATURE_CLOSE';
       throw isCut ? new Away(`${this.url} broke off: ${reason(error)}`) : error;
     });
-  }
-
-  /** Hears the events of a stream (HTML §9.2.6, as the service writes it) until it ends. @throws {Refused} @throws {Away} */
-  async events(path: string, hear: (event: string, data: unknown) => void): Promise<void> {
-    const answer = await this.request('GET', path, { headers: { accept: 'text/event-stream' } });
-    const read = async () => {
-      let rest = '';
-      let event = '';
-      answer.setEncoding('utf8');
-      for await (const chunk of answer) {
-        const lines = `${rest}${chunk}`.split('\n');
-        rest = lines.pop() ?? '';
-        for (const line of lines) {
-          if (line.startsWith('event: ')) event = line.slice(7);
-          if (line.startsWith('data: ')) hear(event, JSON.parse(line.slice(6)));
-        }
-      }
-    };
-    await this.whole(read());
   }
 }
 

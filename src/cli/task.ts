@@ -1,5 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import { Away, patiently, Refused, type Service } from './service.ts';
+import { patiently, Refused, type Service } from './service.ts';
 
 export interface TaskProgress {
   done: number;
@@ -20,13 +20,13 @@ export interface Task {
   error?: { message: string };
 }
 
-/** Before a stream that broke is opened again. */
-const PAUSE_MS = 500;
+/** Between two looks: at first so long, that what is small ends at once, then longer and longer. */
+const LEAST_PAUSE_MS = 50;
+const LONGEST_PAUSE_MS = 1000;
 
 /**
- * Follows a task to its end over any number of streams that break and restarts of the service: between two streams it is
- * looked at, and only when the service is away for `patienceMs` is it given up. When `signal` is aborted the task is
- * cancelled, and followed on.
+ * Follows a task to its end, by looking at it. Only when the service is away for `patienceMs` is it given up. When `signal`
+ * is aborted the task is cancelled, and followed on.
  */
 export async function followTask(
   service: Service,
@@ -34,47 +34,17 @@ export async function followTask(
   options: { patienceMs: number; signal: AbortSignal; onProgress(progress: TaskProgress): void },
 ): Promise<Task> {
   const { patienceMs, signal, onProgress } = options;
-  const cancelled = Promise.withResolvers<never>();
-  cancelled.promise.catch(() => {}); // heard below, if we are still there
-  const cancel = () => cancelTask(service, id, patienceMs).catch(cancelled.reject);
-  if (signal.aborted) void cancel();
-  else signal.addEventListener('abort', cancel, { once: true });
-  const follow = async () => {
-    for (;;) {
-      const task = (await patiently(patienceMs, () => service.json('GET', `/tasks/${id}`))) as Task;
-      if (task.progress !== undefined) onProgress(task.progress);
-      if (hasEnded(task)) return task;
-      await streamProgress(service, id, onProgress);
+  let isCancelled = false;
+  for (let pauseMs = LEAST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
+    if (signal.aborted && !isCancelled) {
+      await cancelTask(service, id, patienceMs);
+      isCancelled = true;
     }
-  };
-  try {
-    return await Promise.race([follow(), cancelled.promise]);
-  } finally {
-    signal.removeEventListener('abort', cancel);
+    const task = (await patiently(patienceMs, () => service.json('GET', `/tasks/${id}`))) as Task;
+    if (task.progress !== undefined) onProgress(task.progress);
+    if (['succeeded', 'failed', 'cancelled'].includes(task.state)) return task;
+    await wait(pauseMs, undefined, isCancelled ? {} : { signal }).catch(() => {}); // it is aborted
   }
-}
-
-function hasEnded({ state }: Task): boolean {
-  return state === 'succeeded' || state === 'failed' || state === 'cancelled';
-}
-
-/** Until the stream ends, as it does with the task, or breaks. */
-async function streamProgress(
-  service: Service,
-  id: number,
-  onProgress: (progress: TaskProgress) => void,
-): Promise<void> {
-  try {
-    let isOver = false;
-    await service.events(`/tasks/${id}`, (event, data) => {
-      if (event === 'progress') onProgress(data as TaskProgress);
-      if (event === 'state') isOver = hasEnded(data as Task);
-    });
-    if (isOver) return;
-  } catch (error) {
-    if (!(error instanceof Away)) throw error;
-  }
-  await wait(PAUSE_MS);
 }
 
 async function cancelTask(service: Service, id: number, patienceMs: number): Promise<void> {

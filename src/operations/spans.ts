@@ -17,12 +17,25 @@ import {
   envDetector,
   resourceFromAttributes,
 } from '@opentelemetry/resources';
-import { BatchSpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace';
+import {
+  AlwaysOffSampler,
+  AlwaysOnSampler,
+  BatchSpanProcessor,
+  ParentBasedSampler,
+  type Sampler,
+  TraceIdRatioBasedSampler,
+  TracerProvider,
+} from '@opentelemetry/sdk-trace';
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify';
 import type { Bell } from '../db/bell.ts';
 import type { Tx } from '../db/tx.ts';
 import { within } from './patience.ts';
-import { type Sampling, samplerOf } from './sampler.ts';
+
+export interface Sampling {
+  /** One of the standard names of `OTEL_TRACES_SAMPLER`, which the library does not read by itself. */
+  sampler: string;
+  ratio: number;
+}
 
 type Write = <T>(work: (tx: Tx) => Promise<T>) => Promise<T>;
 
@@ -161,6 +174,17 @@ export class Tracing {
   async close(longestMs: number): Promise<void> {
     await within(longestMs, this.#provider.shutdown()).catch(() => {});
   }
+}
+
+function samplerOf({ sampler: name, ratio }: Sampling): Sampler {
+  const [, parentBased, root] = /^(parentbased_)?(.+)$/.exec(name) ?? [];
+  const sampler =
+    root === 'traceidratio'
+      ? new TraceIdRatioBasedSampler(ratio)
+      : root === 'always_off'
+        ? new AlwaysOffSampler()
+        : new AlwaysOnSampler();
+  return parentBased === undefined ? sampler : new ParentBasedSampler({ root: sampler });
 }
 
 function endHttp(span: Span, status: number, isError: number): void {

@@ -1,7 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import plugin from 'fastify-plugin';
-import type { Sampling } from './sampler.ts';
-import type { Tracing } from './spans.ts';
+import type { Sampling, Tracing } from './spans.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {

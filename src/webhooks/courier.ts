@@ -1,13 +1,15 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import { CHANGES } from '../changes/record.ts';
 import { hastenByKey } from '../tasks/control.ts';
+import { News } from './news.ts';
 import { DELIVER, WEBHOOKS } from './topics.ts';
 
 /** Between two looks at least, however fast changes come. */
 const LEAST_PAUSE_MS = 100;
 /** While a delivery runs and there is more to deliver. */
 const AGAIN_MS = 1000;
-/** While there are webhooks: for what nobody was told of, because the process that should have has died. */
+/** For what nobody was told of, because the process that should have has died. */
 const LONGEST_PAUSE_MS = 60_000;
 
 interface Standing {
@@ -26,16 +28,14 @@ interface Standing {
  */
 export class Courier {
   readonly #app: FastifyInstance;
+  readonly #stopping = new AbortController();
+  readonly #news = new News();
   #listening: (() => void)[] = [];
-  #timer: NodeJS.Timeout | undefined;
-  #dueAt = Infinity;
-  #lookedAt = -Infinity;
-  #looking: Promise<void> | undefined;
+  #running: Promise<void> | undefined;
   /** While there is none that is enabled, changes are nothing to look for. */
   #hasWebhooks = true;
   /** The span of the last change that it was told of: what it enqueues continues that one. */
   #cause: string | undefined;
-  #open = false;
 
   constructor(app: FastifyInstance) {
     this.#app = app;
@@ -43,53 +43,48 @@ export class Courier {
 
   /** Resolves after the first look: a service without webhooks then asks nothing when users change. */
   async start(): Promise<void> {
-    if (this.#open) return;
-    this.#open = true;
+    if (this.#running !== undefined) return;
     const { bell, tracing } = this.#app;
     this.#listening = [
-      bell.on(WEBHOOKS, () => this.#lookIn(0)),
+      bell.on(WEBHOOKS, () => this.#news.tell()),
       bell.on(CHANGES, () => {
         this.#cause = tracing?.traceparent();
-        if (this.#hasWebhooks) this.#lookIn(0);
+        if (this.#hasWebhooks) this.#news.tell();
       }),
     ];
-    this.#looking = this.#lookNow();
-    await this.#looking;
+    const first = this.#tryToLook();
+    this.#running = this.#run(first);
+    await first;
   }
 
   async stop(): Promise<void> {
-    this.#open = false;
     for (const off of this.#listening) off();
-    clearTimeout(this.#timer);
-    await this.#looking;
+    this.#stopping.abort();
+    this.#news.tell();
+    await this.#running;
   }
 
-  #lookIn(ms: number): void {
-    const now = performance.now();
-    const at = Math.max(now + ms, this.#lookedAt + LEAST_PAUSE_MS);
-    if (!this.#open || at >= this.#dueAt) return;
-    this.#dueAt = at;
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => {
-      this.#looking = this.#lookNow();
-    }, at - now);
-  }
-
-  async #lookNow(): Promise<void> {
-    await this.#looking;
-    this.#dueAt = Infinity;
-    this.#lookedAt = performance.now();
-    try {
-      const nextMs = await this.#look();
-      if (nextMs !== undefined) this.#lookIn(nextMs);
-    } catch (error) {
-      this.#app.log.warn({ err: error }, 'webhooks wait for the database');
-      this.#lookIn(AGAIN_MS);
+  async #run(first: Promise<number>): Promise<void> {
+    const { signal } = this.#stopping;
+    for (let pauseMs = await first; ; pauseMs = await this.#tryToLook()) {
+      await sleep(LEAST_PAUSE_MS, undefined, { signal }).catch(() => {}); // it is aborted
+      await this.#news.within(pauseMs);
+      if (signal.aborted) return;
     }
   }
 
-  /** In how many milliseconds to look again; undefined: when the bell rings. */
-  async #look(): Promise<number | undefined> {
+  async #tryToLook(): Promise<number> {
+    this.#news.forget();
+    try {
+      return await this.#look();
+    } catch (error) {
+      this.#app.log.warn({ err: error }, 'webhooks wait for the database');
+      return AGAIN_MS;
+    }
+  }
+
+  /** In how many milliseconds to look again, unless the bell rings before. */
+  async #look(): Promise<number> {
     const { reader, tasks, write } = this.#app;
     const all = await reader.read<Standing>(
       `select webhooks.id, tasks.state, position < head as behind, tried_up_to < head as fresh
@@ -113,6 +108,6 @@ export class Courier {
     }
     if (behind.length === 0) this.#cause = undefined;
     if (behind.some(({ state }) => state !== 'scheduled')) return AGAIN_MS;
-    return this.#hasWebhooks ? LONGEST_PAUSE_MS : undefined;
+    return LONGEST_PAUSE_MS;
   }
 }

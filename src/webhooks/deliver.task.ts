@@ -1,10 +1,10 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { readChanges, readExtent } from '../changes/log.ts';
 import { CHANGES } from '../changes/record.ts';
 import type { Bell } from '../db/bell.ts';
 import { Gone } from '../errors.ts';
 import { idSchema } from '../http/schemas.ts';
 import { defineTask, PermanentFailure, type TaskContext } from '../tasks/kinds.ts';
+import { News } from './news.ts';
 import { runRound } from './round.ts';
 import type { Sender } from './sender.ts';
 import { disable, readTarget, saveSuccess, type Target } from './target.ts';
@@ -37,11 +37,13 @@ export function deliverOf(sender: Sender, bell: Bell) {
     waits: true,
     async run(context) {
       await requireKey(context);
-      const news = new News(bell, context.signal);
+      const news = new News();
+      const off = bell.on(CHANGES, () => news.tell());
+      context.signal.addEventListener('abort', () => news.tell());
       try {
         return await deliverAll(context, sender, news);
       } finally {
-        news.close();
+        off();
       }
     },
   });
@@ -97,26 +99,4 @@ async function giveUp({ write, tasks }: Context, target: Target): Promise<void> 
     `What follows its position ${target.position} is not kept any more: the log begins after ${keptAfter}. ` +
     'Read GET /users, and replay from its Muster-Position.';
   if (await write((tx) => disable(tx, target, reason))) throw new PermanentFailure(reason, 'position-gone');
-}
-
-/** Whether there was news since it was last forgotten. */
-class News {
-  readonly #signal: AbortSignal;
-  #heard = new AbortController();
-  readonly close: () => void;
-
-  constructor(bell: Bell, signal: AbortSignal) {
-    this.#signal = signal;
-    this.close = bell.on(CHANGES, () => this.#heard.abort());
-  }
-
-  forget(): void {
-    this.#heard = new AbortController();
-  }
-
-  /** True as soon as there is any, or the attempt is to end. */
-  within(ms: number): Promise<boolean> {
-    const signal = AbortSignal.any([this.#heard.signal, this.#signal]);
-    return sleep(ms, false, { signal }).catch(() => true);
-  }
 }

@@ -19,7 +19,10 @@ interface DeliveryRow {
   error: string | null;
 }
 
-/** Keeps what was tried, and forgets what has become too much. */
+/**
+ * Keeps what was tried, and forgets what has become too much. All in one statement: with one for each, a message took
+ * about 60 µs of CPU more, of 240.
+ */
 export async function saveAttempts(tx: Tx, webhookId: number, attempts: readonly Attempt[]): Promise<void> {
   const dialect = dialectOf(tx.em);
   const rows = attempts.map(({ message, at, outcome: { status, ms, error } }, n) => ({

@@ -49,17 +49,14 @@ export class Networks {
   }
 
   /** What is wrong with the host of a URL, or undefined. Where a name leads is seen when connecting. */
-  refusalOf(hostname: string): NodeJS.ErrnoException | undefined {
+  refusalOf(hostname: string): Error | undefined {
     const host = hostname.replace(/^\[|\]$/g, '');
     return isIP(host) === 0 || this.admits(host) ? undefined : notPublic(host);
   }
 }
 
-/** As a failed connection is told. */
-export function notPublic(address: string): NodeJS.ErrnoException {
-  return Object.assign(new Error(`${address} is not a public address (see WEBHOOK_ALLOWED_NETWORKS).`), {
-    code: 'ENOTPUBLIC',
-  });
+export function notPublic(address: string): Error {
+  return new Error(`${address} is not a public address (see WEBHOOK_ALLOWED_NETWORKS).`);
 }
 
 function networks(text: string): BlockList {

@@ -155,13 +155,11 @@ async function fail(
 /** Aborted when the attempt is to end; a little later when that is for a shutdown. */
 function lastMoment(signal: AbortSignal): AbortSignal {
   const controller = new AbortController();
-  const abort = () => {
+  const abort = () => controller.abort(signal.reason);
+  signal.addEventListener('abort', () => {
     const { reason } = signal;
-    if (reason instanceof Aborted && reason.why === 'shutdown')
-      setTimeout(() => controller.abort(reason), LAST_MS).unref();
-    else controller.abort(reason);
-  };
-  if (signal.aborted) abort();
-  else signal.addEventListener('abort', abort, { once: true });
+    if (reason instanceof Aborted && reason.why === 'shutdown') setTimeout(abort, LAST_MS).unref();
+    else abort();
+  });
   return controller.signal;
 }

@@ -134,8 +134,6 @@ export class Sender {
       // Shorter than anybody closes a connection for: a message on one that is just being closed would have failed.
       keepAliveTimeout: 1000,
       keepAliveMaxTimeout: 1000, // nor as long as the receiver offers
-      headersTimeout: this.#limitMs,
-      bodyTimeout: this.#limitMs,
     });
   }
 

@@ -52,36 +52,36 @@ export interface Reached {
  * Keeps how far a delivery has come. False, and nothing is kept, when the webhook is gone or was set to another position
  * meanwhile.
  */
-export async function saveReached(tx: Tx, { id, epoch }: Target, reached: Reached): Promise<boolean> {
-  return set(tx, id, epoch, 'position = ?, acknowledged = ?', [
+export async function saveReached(tx: Tx, target: Target, reached: Reached): Promise<boolean> {
+  return set(tx, target, 'position = ?, acknowledged = ?', [
     reached.position,
     JSON.stringify(reached.acknowledged),
   ]);
 }
 
 /** When everything up to a position is acknowledged, or nothing to have. */
-export async function saveSuccess(tx: Tx, { id, epoch }: Target, position: number): Promise<void> {
+export async function saveSuccess(tx: Tx, target: Target, position: number): Promise<void> {
   const all = 'failures = 0, failing_since = null, last_error = null, retry_at = null, tried_up_to = null';
-  await set(tx, id, epoch, `${all}, position = ?, acknowledged = '[]'`, [position]);
+  await set(tx, target, `${all}, position = ?, acknowledged = '[]'`, [position]);
 }
 
 /** When something is. False, and nothing is kept, as for `saveReached`. */
 export async function saveFailing(
   tx: Tx,
-  { id, epoch }: Target,
+  target: Target,
   failing: { failures: number; since: Date; error: string; retryAt: Date; triedUpTo: number | null },
 ): Promise<boolean> {
   const { failures, since, error, retryAt, triedUpTo } = failing;
   const all = 'failures = ?, failing_since = ?, last_error = ?, retry_at = ?, tried_up_to = ?';
-  return set(tx, id, epoch, all, [failures, since, error, retryAt, triedUpTo]);
+  return set(tx, target, all, [failures, since, error, retryAt, triedUpTo]);
 }
 
 /** False, and nothing is kept, as for `saveReached`. */
-export async function disable(tx: Tx, { id, epoch }: Target, reason: string): Promise<boolean> {
-  return set(tx, id, epoch, DISABLE, [new Date(), reason]);
+export async function disable(tx: Tx, target: Target, reason: string): Promise<boolean> {
+  return set(tx, target, DISABLE, [new Date(), reason]);
 }
 
-async function set(tx: Tx, id: number, epoch: number, what: string, values: unknown[]): Promise<boolean> {
+async function set(tx: Tx, { id, epoch }: Target, what: string, values: unknown[]): Promise<boolean> {
   const rows = await tx.execute(`update webhooks set ${what} where id = ? and epoch = ? returning id`, [
     ...values,
     id,

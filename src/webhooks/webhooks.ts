@@ -9,9 +9,6 @@ import { DELIVER, WEBHOOKS } from './topics.ts';
 import type { OldSecret } from './webhook.entity.ts';
 import type { NewWebhook, WebhookPatch } from './webhooks.schemas.ts';
 
-/** A webhook as it is shown: without its secret. */
-export type WebhookView = ReturnType<typeof webhookView>;
-
 /** As the database gives it, whoever reads it: a request, or a delivery. */
 export interface WebhookRow {
   id: number;
@@ -45,11 +42,7 @@ const OVERLAP_MS = 86_400_000;
 const MOST_OLD_SECRETS = 4;
 
 /** `position`: of the log, after which it follows. */
-export async function createWebhook(
-  tx: Tx,
-  { url, types, description }: NewWebhook,
-  position: number,
-): Promise<WebhookView & { secret: string }> {
+export async function createWebhook(tx: Tx, { url, types, description }: NewWebhook, position: number) {
   const now = new Date();
   const secret = newSecret();
   tx.changed();
@@ -64,7 +57,7 @@ export async function createWebhook(
 }
 
 /** All of them: there are a few. */
-export async function listWebhooks(reader: Reader): Promise<WebhookView[]> {
+export async function listWebhooks(reader: Reader) {
   return (await reader.read<WebhookRow>(`select ${COLUMNS} from webhooks order by id`, [])).map(webhookView);
 }
 
@@ -74,7 +67,7 @@ export async function readWebhook(reader: Reader, id: number): Promise<WebhookRo
 }
 
 /** @throws {NotFound} */
-export async function findWebhook(reader: Reader, id: number): Promise<WebhookView> {
+export async function findWebhook(reader: Reader, id: number) {
   const row = await readWebhook(reader, id);
   if (row === undefined) throw webhookNotFound(id);
   return webhookView(row);
@@ -84,7 +77,7 @@ export async function findWebhook(reader: Reader, id: number): Promise<WebhookVi
  * What is waiting is tried at once when it may succeed now: with another URL, or when it is enabled again.
  * @throws {NotFound}
  */
-export async function updateWebhook(tx: Tx, id: number, patch: WebhookPatch): Promise<WebhookView> {
+export async function updateWebhook(tx: Tx, id: number, patch: WebhookPatch) {
   // Tasks are locked before webhooks, as a delivery does it: otherwise the two could wait for each other.
   if (patch.enabled === false) await cancelByKey(tx, DELIVER, String(id));
   else if (patch.enabled === true || patch.url !== undefined) await hastenByKey(tx, DELIVER, String(id));
@@ -123,7 +116,7 @@ export async function deleteWebhook(tx: Tx, id: number): Promise<void> {
  * A new secret. The one before signs beside it for a day.
  * @throws {NotFound}
  */
-export async function rotateSecret(tx: Tx, id: number): Promise<WebhookView & { secret: string }> {
+export async function rotateSecret(tx: Tx, id: number) {
   const row = await update(tx, id, 'updated_at = ?', [new Date()]);
   const secret = newSecret();
   const before: OldSecret[] = JSON.parse(row.old_secrets);
@@ -165,6 +158,7 @@ function jsonOrNull(value: unknown): string | null {
   return value == null ? null : JSON.stringify(value);
 }
 
+/** A webhook as it is shown: without its secret. */
 function webhookView(row: WebhookRow) {
   return {
     id: row.id,

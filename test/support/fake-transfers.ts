@@ -22,7 +22,8 @@ export class FakeTransfers {
   refusedRows = 'line,reason,name,email\n';
   exported: string[] = [];
   breaksExport = false;
-  readonly #streams = new Set<ServerResponse>();
+  /** Of the task only half is told. */
+  breaksLooks = false;
   #server: Server | undefined;
   #waiting: (() => void)[] = [];
 
@@ -53,24 +54,13 @@ export class FakeTransfers {
     return this.requests.includes(request);
   }
 
-  get streams(): number {
-    return this.#streams.size;
+  /** How often the task was looked at. */
+  get looks(): number {
+    return this.requests.filter((request) => request === 'GET /tasks/7').length;
   }
 
   change(task: Record<string, unknown>): void {
     this.task = { ...this.task, ...task };
-    const ended = ['succeeded', 'failed', 'cancelled'].includes(`${this.task.state}`);
-    for (const stream of this.#streams) {
-      const event = task.state === undefined ? 'progress' : 'state';
-      stream.write(
-        `event: ${event}\ndata: ${JSON.stringify(event === 'state' ? this.task : task.progress)}\n\n`,
-      );
-      if (ended) stream.end();
-    }
-  }
-
-  cutStreams(): void {
-    for (const stream of this.#streams) stream.destroy();
   }
 
   #tell(): void {
@@ -96,8 +86,8 @@ export class FakeTransfers {
     } else if (pathname === '/tasks/7/errors') send(200, this.refusedRows, 'text/csv');
     else if (pathname === '/users/export') await this.#export(response);
     else if (pathname !== '/tasks/7') send(404, { detail: 'Nothing is here.' }, 'application/problem+json');
-    else if (request.headers.accept !== 'text/event-stream') send(200, this.task);
-    else this.#stream(response);
+    else if (this.breaksLooks) this.#break(response);
+    else send(200, this.task);
     this.#tell();
   }
 
@@ -128,15 +118,9 @@ export class FakeTransfers {
     else response.end();
   }
 
-  #stream(response: ServerResponse): void {
-    response.writeHead(200, { 'content-type': 'text/event-stream' });
-    response.write(`event: state\ndata: ${JSON.stringify(this.task)}\n\n: still here\n\n`);
-    if (['succeeded', 'failed', 'cancelled'].includes(`${this.task.state}`)) response.end();
-    this.#streams.add(response);
-    response.on('close', () => {
-      this.#streams.delete(response);
-      this.#tell();
-    });
+  #break(response: ServerResponse): void {
+    response.writeHead(200, { 'content-type': 'application/json', 'content-length': 1000 });
+    response.write(JSON.stringify(this.task), () => response.destroy());
   }
 }
 
