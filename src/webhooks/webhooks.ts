@@ -129,7 +129,12 @@ export async function rotateSecret(tx: Tx, id: number): Promise<WebhookView & { 
   const before: OldSecret[] = JSON.parse(row.old_secrets);
   const all = [{ secret: row.secret, until: Date.now() + OVERLAP_MS }, ...before];
   const kept = all.filter(({ until }) => until > Date.now()).slice(0, MOST_OLD_SECRETS);
-  await update(tx, id, 'secret = ?, old_secrets = ?', [secret, JSON.stringify(kept)]);
+  const rotated = await tx.execute(
+    'update webhooks set secret = ?, old_secrets = ? where id = ? and secret = ? returning id',
+    [secret, JSON.stringify(kept), id, row.secret],
+  );
+  // Another work of this transaction has read the same secret, and has replaced it.
+  if (rotated.length === 0) return rotateSecret(tx, id);
   return { ...webhookView(row), secret };
 }
 
