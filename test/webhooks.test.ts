@@ -1,5 +1,7 @@
 import { Webhook } from 'standardwebhooks';
 import t from 'tap';
+import type { Tx } from '../src/db/tx.ts';
+import { WriteQueue } from '../src/db/writes.ts';
 import { startApp } from './support/app.ts';
 import { emptyDatabase, onEachDatabase } from './support/databases.ts';
 import { isSignedBy, LOCAL, type Received, startReceiver } from './support/receiver.ts';
@@ -245,5 +247,38 @@ onEachDatabase(
     }
     t.equal(receiver.received.length, 4);
     t.equal((await findWebhook(muster, id)).position, 4);
+  },
+);
+
+onEachDatabase(
+  'what a webhook is set to while a failure is written down is not waited with',
+  async (t, dialect) => {
+    const asks = await startReceiver(t, (_message, response) => {
+      response.writeHead(503, { 'retry-after': '7200' }).end();
+    });
+    const good = await startReceiver(t);
+    const muster = await startApp(t, dialect, LOCAL);
+    const { id } = await makeWebhook(muster, asks.url);
+    // Between the two transactions of a failure: the webhook knows of it, its task does not yet.
+    const { run } = WriteQueue.prototype;
+    t.teardown(() => Object.assign(WriteQueue.prototype, { run }));
+    WriteQueue.prototype.run = async function <T>(this: WriteQueue, work: (tx: Tx) => Promise<T>) {
+      let isFailure = false;
+      const done = await run.call(this, (tx) => {
+        const execute: Tx['execute'] = (sql, values) => {
+          isFailure ||= sql.includes('failing_since = ?');
+          return tx.execute(sql, values);
+        };
+        return work({ ...tx, execute });
+      });
+      if (isFailure) {
+        Object.assign(WriteQueue.prototype, { run });
+        await muster.request('PATCH', `/webhooks/${id}`, { json: { url: good.url } });
+      }
+      return done as T;
+    };
+    await addUser(muster, 'Ada');
+    await good.until((all) => all.length === 1);
+    await webhookWhen(muster, id, ({ position }) => position === 1);
   },
 );

@@ -106,8 +106,11 @@ export async function updateWebhook(tx: Tx, id: number, patch: WebhookPatch): Pr
 /** The first reason stays. */
 export const DISABLE =
   'disabled_at = coalesce(disabled_at, ?), disabled_reason = coalesce(disabled_reason, ?)';
-/** Nothing is waited for any more, and what comes of a round that is on its way does not count. */
-const ANEW = 'retry_at = null, tried_up_to = null, epoch = epoch + 1';
+/**
+ * Nothing is waited for any more, and what comes of a round that is on its way does not count. A delivery that is just
+ * about to wait for a failure is woken by the courier: all is to be tried that comes after position 0.
+ */
+const ANEW = 'retry_at = null, tried_up_to = 0, epoch = epoch + 1';
 const ENABLE = `disabled_at = null, disabled_reason = null, failures = 0, failing_since = null, last_error = null`;
 
 /** @throws {NotFound} */
