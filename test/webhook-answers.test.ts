@@ -1,6 +1,8 @@
+import type { ServerResponse } from 'node:http';
 import { createServer } from 'node:net';
 import t from 'tap';
 import { readRetryAfter, retryAfterMs } from '../src/webhooks/retries.ts';
+import { rotateSecret } from '../src/webhooks/webhooks.ts';
 import { pointers, startApp, type TestApp } from './support/app.ts';
 import { onEachDatabase } from './support/databases.ts';
 import { isSignedBy, LOCAL, startReceiver } from './support/receiver.ts';
@@ -376,4 +378,29 @@ onEachDatabase('a delivery that somebody else enqueues does nothing', async (t, 
   const json = { kind: 'deliver', input: { webhookId: id } };
   const task = (await muster.request('POST', '/tasks', { json })).json<{ id: number }>();
   t.match(await settled(muster.app, task.id), { state: 'failed', error: { code: 'not-enqueued-so' } });
+});
+
+onEachDatabase('of two who rotate a secret at once, each is told one that signs', async (t, dialect) => {
+  const receiver = await startReceiver(t);
+  const muster = await startApp(t, dialect, LOCAL);
+  const { id, secret } = await makeWebhook(muster, receiver.url);
+  const rotate = () => muster.app.write((tx) => rotateSecret(tx, id));
+  const told = await Promise.all([rotate(), rotate(), rotate()]); // in one turn: they share a transaction
+  await addUser(muster, 'Ada');
+  const [message] = await receiver.until((all) => all.length === 1);
+  for (const one of [secret, ...told.map((webhook) => webhook.secret)])
+    t.ok(message && isSignedBy(one, message));
+});
+
+onEachDatabase('a test of a webhook that is deleted meanwhile leaves nothing behind', async (t, dialect) => {
+  const answers: ServerResponse[] = [];
+  const receiver = await startReceiver(t, (_message, response) => void answers.push(response));
+  const muster = await startApp(t, dialect, LOCAL);
+  const { id } = await makeWebhook(muster, receiver.url);
+  const test = await muster.request('POST', `/webhooks/${id}/test`);
+  await receiver.until((all) => all.length === 1);
+  await muster.request('DELETE', `/webhooks/${id}`);
+  answers[0]?.writeHead(204).end();
+  await settled(muster.app, test.json<{ id: number }>().id);
+  t.strictSame(await muster.app.reader.read('select id from webhook_deliveries', []), []);
 });

@@ -1,7 +1,11 @@
+import type { ServerResponse } from 'node:http';
 import { Webhook } from 'standardwebhooks';
 import t from 'tap';
+import type { Tx } from '../src/db/tx.ts';
+import { WriteQueue } from '../src/db/writes.ts';
 import { startApp } from './support/app.ts';
 import { emptyDatabase, onEachDatabase } from './support/databases.ts';
+import { wholeLog } from './support/log.ts';
 import { isSignedBy, LOCAL, type Received, startReceiver } from './support/receiver.ts';
 import { settled } from './support/tasks.ts';
 import {
@@ -247,3 +251,82 @@ onEachDatabase(
     t.equal((await findWebhook(muster, id)).position, 4);
   },
 );
+
+onEachDatabase(
+  'what a webhook is set to while a failure is written down is not waited with',
+  async (t, dialect) => {
+    const asks = await startReceiver(t, (_message, response) => {
+      response.writeHead(503, { 'retry-after': '7200' }).end();
+    });
+    const good = await startReceiver(t);
+    const muster = await startApp(t, dialect, LOCAL);
+    const { id } = await makeWebhook(muster, asks.url);
+    // Between the two transactions of a failure: the webhook knows of it, its task does not yet.
+    const { run } = WriteQueue.prototype;
+    t.teardown(() => Object.assign(WriteQueue.prototype, { run }));
+    WriteQueue.prototype.run = async function <T>(this: WriteQueue, work: (tx: Tx) => Promise<T>) {
+      let isFailure = false;
+      const done = await run.call(this, (tx) => {
+        const execute: Tx['execute'] = (sql, values) => {
+          isFailure ||= sql.includes('failing_since = ?');
+          return tx.execute(sql, values);
+        };
+        return work({ ...tx, execute });
+      });
+      if (isFailure) {
+        Object.assign(WriteQueue.prototype, { run });
+        await muster.request('PATCH', `/webhooks/${id}`, { json: { url: good.url } });
+      }
+      return done as T;
+    };
+    await addUser(muster, 'Ada');
+    await good.until((all) => all.length === 1);
+    await webhookWhen(muster, id, ({ position }) => position === 1);
+  },
+);
+
+onEachDatabase('what comes after other types were asked for is not passed over', async (t, dialect) => {
+  const receiver = await startReceiver(t);
+  const muster = await startApp(t, dialect, LOCAL);
+  const { id } = await makeWebhook(muster, receiver.url, { types: ['user.deleted'] });
+  const { reader } = muster.app;
+  const { read } = reader;
+  reader.read = async (sql, values) => {
+    const rows = await read<never>(sql, values);
+    if (/from webhooks where id/.test(sql)) {
+      // A delivery knows the old types, and has not read the log.
+      reader.read = read;
+      await muster.request('PATCH', `/webhooks/${id}`, { json: { types: null } });
+      await addUser(muster, 'Grace');
+    }
+    return rows;
+  };
+  await addUser(muster, 'Ada');
+  await webhookWhen(muster, id, ({ position }) => position === 2);
+  t.ok(receiver.received.some(({ body }) => body.data.position === 2));
+});
+
+onEachDatabase('who was erased while a receiver took its time is sent no more', async (t, dialect) => {
+  const first = Promise.withResolvers<ServerResponse>();
+  const receiver = await startReceiver(t, (_message, response) => {
+    if (receiver.received.length === 1) first.resolve(response);
+    else response.writeHead(204).end();
+  });
+  const muster = await startApp(t, dialect, LOCAL);
+  const { id } = await makeWebhook(muster, receiver.url);
+  await muster.request('PATCH', `/webhooks/${id}`, { json: { enabled: false } });
+  const userId = await addUser(muster, 'Ada', 3);
+  await muster.request('PATCH', `/webhooks/${id}`, { json: { enabled: true } });
+  const response = await first.promise; // the others are read already, and wait for it
+  const erasure = await muster.request('POST', `/users/${userId}/erase`);
+  t.match(await settled(muster.app, erasure.json<{ id: number }>().id), { state: 'succeeded' });
+  response.writeHead(204).end();
+  await webhookWhen(muster, id, ({ position }) => position === 6);
+  const [before, ...after] = receiver.received;
+  t.match(before?.text, /Ada/);
+  t.strictSame(
+    after.map(({ body }) => body.data),
+    (await wholeLog(muster)).slice(1),
+  );
+  t.notMatch(after.map(({ text }) => text).join(), /Ada/);
+});

@@ -3,7 +3,7 @@ import type { Dicer } from '@fastify/busboy';
 import { Malformed } from '../errors.ts';
 
 /** The file of a form, whose bytes are read once. */
-export interface FormFile {
+interface FormFile {
   /** Its `Content-Type`. */
   type: string;
   name: string;

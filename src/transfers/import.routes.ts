@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox, TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyRequest } from 'fastify';
 import { Malformed, UnsupportedMediaType } from '../errors.ts';
-import { needs } from '../http/access.ts';
+import { needs, whileLetIn } from '../http/access.ts';
 import {
   type Answer,
   IdempotencyHeaders,
@@ -142,7 +142,7 @@ async function fileOf(
 ): Promise<{ format: Format; bytes: AsyncIterable<Buffer> }> {
   const written = request.headers['content-type'] ?? '';
   const type = mediaType(written);
-  const body = readSlowly(request, slowestMs);
+  const body = whileLetIn(request, readSlowly(request, slowestMs));
   const file = type === FORM ? await findFile(written, body) : { type: written, name: '', bytes: body };
   const ending = file.name.split('.').at(-1)?.toLowerCase() ?? '';
   const format = FORMAT_OF[mediaType(file.type)] ?? FORMAT_OF_NAME[ending];

@@ -84,11 +84,13 @@ export async function updateWebhook(tx: Tx, id: number, patch: WebhookPatch) {
   const { url, types, description, enabled } = patch;
   const now = new Date();
   const parts: [string, unknown[]][] = [['updated_at = ?', [now]]];
-  if (url !== undefined) parts.push([`url = ?, ${ANEW}`, [url]]);
+  if (url !== undefined) parts.push(['url = ?', [url]]);
   if (types !== undefined) parts.push(['types = ?', [jsonOrNull(types)]]);
   if (description !== undefined) parts.push(['description = ?', [description]]);
-  if (enabled === true) parts.push([`${ENABLE}${url === undefined ? `, ${ANEW}` : ''}`, []]);
+  if (enabled === true) parts.push([ENABLE, []]);
   if (enabled === false) parts.push([DISABLE, [now, 'It was disabled by a request.']]);
+  if (url !== undefined || enabled === true) parts.push([ANEW, []]);
+  else if (types !== undefined) parts.push([DROP_ROUND, []]); // it passes by what only the new ones let through
   const set = parts.map(([one]) => one).join(', ');
   const values = parts.flatMap(([, some]) => some);
   const row = await update(tx, id, set, values);
@@ -99,8 +101,13 @@ export async function updateWebhook(tx: Tx, id: number, patch: WebhookPatch) {
 /** The first reason stays. */
 export const DISABLE =
   'disabled_at = coalesce(disabled_at, ?), disabled_reason = coalesce(disabled_reason, ?)';
-/** Nothing is waited for any more, and what comes of a round that is on its way does not count. */
-const ANEW = 'retry_at = null, tried_up_to = null, epoch = epoch + 1';
+/** What comes of a round that is on its way does not count. */
+const DROP_ROUND = 'epoch = epoch + 1';
+/**
+ * Nor is anything waited for any more. A delivery that is just about to wait for a failure is woken by the courier: all is
+ * to be tried that comes after position 0.
+ */
+const ANEW = `retry_at = null, tried_up_to = 0, ${DROP_ROUND}`;
 const ENABLE = `disabled_at = null, disabled_reason = null, failures = 0, failing_since = null, last_error = null`;
 
 /** @throws {NotFound} */
@@ -122,7 +129,12 @@ export async function rotateSecret(tx: Tx, id: number) {
   const before: OldSecret[] = JSON.parse(row.old_secrets);
   const all = [{ secret: row.secret, until: Date.now() + OVERLAP_MS }, ...before];
   const kept = all.filter(({ until }) => until > Date.now()).slice(0, MOST_OLD_SECRETS);
-  await update(tx, id, 'secret = ?, old_secrets = ?', [secret, JSON.stringify(kept)]);
+  const rotated = await tx.execute(
+    'update webhooks set secret = ?, old_secrets = ? where id = ? and secret = ? returning id',
+    [secret, JSON.stringify(kept), id, row.secret],
+  );
+  // Another work of this transaction has read the same secret, and has replaced it.
+  if (rotated.length === 0) return rotateSecret(tx, id);
   return { ...webhookView(row), secret };
 }
 
