@@ -1,79 +1,24 @@
 import { join } from 'node:path';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { erasables } from '../src/app.ts';
 import { scrubDeleted } from '../src/db/scrub.ts';
 import type { Tx } from '../src/db/tx.ts';
-import { eraseFromSchedules, eraseFromTasks } from '../src/tasks/erase.ts';
-import { defineTask, type TaskContext } from '../src/tasks/kinds.ts';
+import { defineTask } from '../src/tasks/kinds.ts';
 import { fireDue } from '../src/tasks/schedules.ts';
-import { eraseFromFiles, eraseFromRefused } from '../src/transfers/erase.ts';
 import { importOf } from '../src/transfers/import.task.ts';
 import { BLOCK_BYTES } from '../src/transfers/upload.entity.ts';
-import { giveToTask, receiveUpload } from '../src/transfers/uploads.ts';
 import { type Erasable, eraseOf } from '../src/users/erase.task.ts';
 import { isEmail } from '../src/users/keys.ts';
 import { createUser, updateUser } from '../src/users/users.ts';
 import { startApp, type TestApp } from './support/app.ts';
-import { freshDatabase, onEachDatabase } from './support/databases.ts';
-import { wholeLog } from './support/log.ts';
+import { onEachDatabase } from './support/databases.ts';
+import { ADA, contextOf, HERS, note, textOf, upload } from './support/erasure.ts';
 import { temporaryFolder } from './support/owner.ts';
 import { settled } from './support/tasks.ts';
-
-const ADA = { name: 'Zqjxkvw Wvkxjqz', email: 'zqjxkvw@example.com', attributes: { phone: '+44 2079 460' } };
-const HERS = /zqjx|460/i;
-
-const note = defineTask({
-  kind: 'note',
-  description: 'Notes something.',
-  input: { type: 'object', additionalProperties: true },
-  run: async () => {},
-});
-
-/** A context as a runner gives it, without a task; `beforeSave` is called with how many there were, and the work. */
-function contextOf<Input>(
-  { app }: Pick<TestApp, 'app'>,
-  input: Input,
-  beforeSave: (nth: number) => unknown = () => {},
-) {
-  let saves = 0;
-  const context = {
-    id: 999,
-    input,
-    actor: null,
-    signal: AbortSignal.timeout(60_000),
-    checkpoint: undefined as unknown,
-    tasks: app.tasks,
-    write: app.write,
-    progress() {},
-    async save(work: (tx: Tx) => Promise<unknown>) {
-      await beforeSave(++saves);
-      context.checkpoint = await app.write((tx) => {
-        tx.changed();
-        return work(tx);
-      });
-    },
-  };
-  return context as unknown as TaskContext<Input>;
-}
 
 async function erase(app: TestApp, id: number) {
   const task = (await app.request('POST', `/users/${id}/erase`)).json<{ id: number }>();
   return settled(app.app, task.id);
-}
-
-async function upload({ app }: Pick<TestApp, 'app'>, file: string, taskId?: number): Promise<void> {
-  const bytes = (async function* () {
-    yield Buffer.from(file);
-  })();
-  const limits = { mostBytes: 1e9, headerOf: async () => null };
-  const { id } = await receiveUpload(app.write, 'ndjson', bytes, limits);
-  if (taskId !== undefined) await app.write((tx) => giveToTask(tx, id, taskId));
-}
-
-/** All that a table says. */
-async function textOf({ app }: Pick<TestApp, 'app'>, table: string, column: string): Promise<string> {
-  const rows = await app.reader.read<{ it: Buffer | string }>(`select ${column} as it from ${table}`, []);
-  return rows.map(({ it }) => (Buffer.isBuffer(it) ? it.toString() : JSON.stringify(it))).join('\n');
 }
 
 const lineOf = (user: object) => `${JSON.stringify(user)}\n`;
@@ -314,117 +259,4 @@ onEachDatabase('a row that lies in two blocks is overwritten in both', async (t,
   const text = await textOf(app, 'upload_blocks', 'bytes');
   t.notMatch(text.replaceAll('\n', ''), HERS);
   t.match(text, 'somebody@example.com');
-});
-
-/** Two replicas on one PostgreSQL. */
-async function replicas(t: Test): Promise<[TestApp, TestApp]> {
-  const databaseUrl = await freshDatabase('postgresql');
-  const options = { kinds: [note] };
-  const one = await startApp(t, 'postgresql', { databaseUrl }, options);
-  return [one, await startApp(t, 'postgresql', { databaseUrl }, options)];
-}
-
-t.test('postgresql: two erasures at once do not put back what the other has removed', async (t) => {
-  const [one, two] = await replicas(t);
-  const both = { to: 'ada@example.com', cc: 'bob@example.com' };
-  await upload(one, `{"email":"ada@example.com"}\n{"email":"bob@example.com"}\n`);
-  await one.app.write(async (tx) => {
-    tx.changed();
-    await tx.execute('insert into import_errors (task_id, line, reason, row) values (1, 1, ?, ?)', [
-      'because',
-      Buffer.from(JSON.stringify(both)),
-    ]);
-  });
-  const { id } = (await one.request('POST', '/tasks', { json: { kind: 'note', input: both } })).json<{
-    id: number;
-  }>();
-  await settled(one.app, id);
-  await one.request('POST', '/schedules', { json: { kind: 'note', input: both, cron: '0 0 1 1 *' } });
-
-  const person = (name: string) => ({ userId: 1, names: [], emails: [`${name}@example.com`], values: [] });
-  const places: [string, string, (tx: Tx, name: string) => Promise<unknown>][] = [
-    ['upload_blocks', 'bytes', (tx, name) => eraseFromFiles(tx, person(name))],
-    ['import_errors', 'row', (tx, name) => eraseFromRefused(tx, person(name))],
-    ['tasks', 'input', (tx, name) => eraseFromTasks(tx, person(name), 0, 'erase')],
-    ['schedules', 'input', (tx, name) => eraseFromSchedules(tx, person(name))],
-  ];
-  for (const [table, column, erase] of places) {
-    // Each has read before either writes, unless one makes the other wait for it.
-    let reads = 0;
-    const read = Promise.withResolvers<void>();
-    const wait = setTimeout(read.resolve, 500);
-    const atOnce = (tx: Tx): Tx => ({
-      ...tx,
-      async execute(sql, values) {
-        const rows = await tx.execute<never>(sql, values);
-        if (sql.startsWith('select') && ++reads === 2) read.resolve();
-        await read.promise;
-        return rows;
-      },
-    });
-    await Promise.all([
-      one.app.write((tx) => erase(atOnce(tx), 'ada')),
-      two.app.write((tx) => erase(atOnce(tx), 'bob')),
-    ]);
-    clearTimeout(wait);
-    t.notMatch(await textOf(one, table, column), /ada|bob/, table);
-  }
-});
-
-t.test('postgresql: a patch of another replica that an erasure waits for is looked for', async (t) => {
-  const [one, two] = await replicas(t);
-  await one.request('POST', '/users', { json: ADA });
-  const changed = Promise.withResolvers<void>();
-  const held = Promise.withResolvers<void>();
-  const patched = two.app.write(async (tx) => {
-    await updateUser(tx, 1, { email: 'new@example.com' });
-    changed.resolve();
-    await held.promise;
-  });
-  await changed.promise;
-  const known: string[][] = [];
-  const first: Erasable = {
-    name: 'first',
-    first: true,
-    erase: async (_write, { emails }) => void known.push([...emails].sort()),
-  };
-  const erased = eraseOf([first], async () => {}).run(contextOf(one, { userId: 1 }));
-  const waits = `select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%users%'`;
-  while ((await two.app.reader.read(waits, [])).length === 0);
-  held.resolve();
-  await Promise.all([patched, erased]);
-  t.strictSame(known.at(-2), ['new@example.com', ADA.email], 'before the user is deleted');
-  t.strictSame(known.at(-1), ['new@example.com', ADA.email]);
-});
-
-t.test('postgresql: two erasures of one person at once both succeed, and tell it once', async (t) => {
-  const [one, two] = await replicas(t);
-  await one.request('POST', '/users', { json: ADA });
-  const finishing = Promise.withResolvers<void>();
-  const held = Promise.withResolvers<void>();
-  const first = contextOf(one, { userId: 1 });
-  const save = first.save;
-  Object.assign(first, {
-    save: (work: (tx: Tx) => Promise<unknown>) =>
-      save(async (tx) => {
-        const kept = (await work(tx)) as { emails: string[] };
-        if (kept.emails.length === 0) {
-          finishing.resolve();
-          await held.promise;
-        }
-        return kept;
-      }),
-  });
-  const kind = eraseOf([], async () => {});
-  const firstly = kind.run(first);
-  await finishing.promise;
-  const secondly = kind.run(contextOf(two, { userId: 1 }));
-  const waits = `select 1 from pg_stat_activity where wait_event_type in ('Lock') and query like '%changes%'`;
-  while ((await two.app.reader.read(waits, [])).length === 0);
-  held.resolve();
-  await Promise.all([firstly, secondly]);
-  t.strictSame(
-    (await wholeLog(one)).map(({ type }) => type),
-    ['user.created', 'user.deleted', 'user.erased'],
-  );
 });

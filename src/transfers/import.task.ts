@@ -99,6 +99,7 @@ async function importRows(
       return [applied, reached satisfies Checkpoint];
     });
     if (applied === undefined) {
+      // A new source: what the old one is just reading must not come into it.
       source = await openSource(context.tasks.reader, context.id);
       batches = readOn(source);
       continue;
