@@ -90,9 +90,11 @@ async function importRows(
     const applied = await saved(context, async (tx) => {
       const applied = await applyRows(tx, batch, options, seen);
       await insertRefused(tx, context.id, applied.refused);
-      place = applied.place ?? place;
-      return [applied, { place, counts: addCounts(counts, applied.outcomes) } satisfies Checkpoint];
+      const reached = applied.place ?? place;
+      return [applied, { place: reached, counts: addCounts(counts, applied.outcomes) } satisfies Checkpoint];
     });
+    // Only now: what was undone with others has run again, and may have come less far.
+    place = applied.place ?? place;
     counts = addCounts(counts, applied.outcomes);
     for (const email of applied.emails) seen.add(email);
     report(context, source, place.offset, counts);
