@@ -1,7 +1,9 @@
 import { setTimeout as wait } from 'node:timers/promises';
+import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { Unavailable } from '../src/errors.ts';
 import { defineTask, PermanentFailure } from '../src/tasks/kinds.ts';
+import { pruneTasks } from '../src/tasks/prune.task.ts';
 import { CHANGED } from '../src/tasks/topics.ts';
 import { emptyDatabase, onEachDatabase } from './support/databases.ts';
 import { settled, startTasks } from './support/tasks.ts';
@@ -172,6 +174,57 @@ onEachDatabase('it cannot be retried before all below it are cancelled', async (
   step.gate.resolve();
   t.equal((await request('POST', '/tasks/1/retry')).status, 202);
   t.match(await settled(app, 1), { state: 'succeeded' });
+});
+
+/** Has tasks be finished at a time long past; before the next day is what is kept long enough. */
+const LONG_AGO = new Date('2020-01-01T00:00:00Z');
+const SINCE = new Date('2020-01-02T00:00:00Z');
+function age({ write }: FastifyInstance, which: string): Promise<unknown> {
+  return write((tx) => {
+    tx.changed();
+    return tx.execute(`update tasks set finished_at = ? where ${which}`, [LONG_AGO]);
+  });
+}
+
+onEachDatabase('as long as it can be retried, what it ran is kept', async (t, dialect) => {
+  const step = stepKind();
+  const { app, request } = await startTasks(t, dialect, [step.kind]);
+  const inner = { kind: 'gather', input: { tasks: [...steps(1), ...steps(1, { waits: true })] } };
+  await request('POST', '/tasks', { json: { kind: 'gather', input: { tasks: [...steps(1), inner] } } });
+  await settled(app, 5, ({ state }) => state === 'running');
+  for (const id of [2, 4]) await settled(app, id);
+  await request('POST', '/tasks/1/cancel');
+  for (const id of [1, 3, 5]) await settled(app, id);
+  const prune = (most = 1000) => app.write((tx) => pruneTasks(tx.em, SINCE, most));
+  await age(app, 'id in (2, 3, 4)');
+  t.equal(await prune(), 0);
+  step.gate.resolve();
+  await request('POST', '/tasks/1/retry');
+  const { result } = await settled(app, 1);
+  t.match(result, {
+    tasks: [
+      { id: 2, state: 'succeeded' },
+      { id: 3, result: { tasks: [{ id: 4 }, { id: 5 }] } },
+    ],
+  });
+  await age(app, 'id <= 5');
+  t.strictSame([await prune(), await prune(), await prune(), await prune()], [3, 1, 1, 0]);
+});
+
+onEachDatabase('it does not succeed when some of what it ran is not kept any more', async (t, dialect) => {
+  const step = stepKind();
+  const { app, request } = await startTasks(t, dialect, [step.kind]);
+  const tasks = [...steps(2), ...steps(1, { waits: true })];
+  await request('POST', '/tasks', { json: { kind: 'gather', input: { tasks } } });
+  await settled(app, 4, ({ state }) => state === 'running');
+  for (const id of [2, 3]) await settled(app, id);
+  await request('POST', '/tasks/1/cancel');
+  for (const id of [1, 4]) await settled(app, id);
+  await age(app, 'id in (1, 2)');
+  t.equal(await app.write((tx) => pruneTasks(tx.em, SINCE, 1)), 1);
+  step.gate.resolve();
+  await request('POST', '/tasks/1/retry');
+  t.match(await settled(app, 1), { state: 'failed', error: { code: 'children-gone', message: /^1 of / } });
 });
 
 onEachDatabase('many count their children together, and not all the time', async (t, dialect) => {

@@ -84,8 +84,9 @@ export const gather = defineTask({
 /** Lets children go, and gives the ends of all when there are no others. Everything here may be done twice. */
 async function lookAfter(context: TaskContext<GatherInput>): Promise<ChildEnd[] | undefined> {
   const { id, progress, signal, tasks, write } = context;
-  const { concurrency = MOST_TASKS } = context.input;
+  const { concurrency = MOST_TASKS, tasks: begotten } = context.input;
   const { total, finished, held, failed } = await tasks.watch.tally(id, signal);
+  if (total < begotten.length) throw childrenGone(begotten.length - total, begotten.length);
   progress(finished, total);
   if (context.input.failFast && failed > 0) await failFast(context);
   if (finished === total) return childrenEnds(tasks.reader, id);
@@ -129,6 +130,14 @@ async function beget(context: TaskContext<GatherInput>): Promise<void> {
       return { begotten };
     });
   }
+}
+
+/** It was retried when it had been kept long enough, and some of what it ran was pruned already. */
+function childrenGone(many: number, all: number): PermanentFailure {
+  return new PermanentFailure(
+    `${many} of its ${all} tasks are not kept any more: start it anew.`,
+    'children-gone',
+  );
 }
 
 /** @throws {PermanentFailure} with the error of the first child that failed */
