@@ -1,7 +1,9 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
+import t from 'tap';
 import { Type } from 'typebox';
 import { Unavailable } from '../src/errors.ts';
+import { retryTask } from '../src/tasks/control.ts';
 import { defineTask, PermanentFailure } from '../src/tasks/kinds.ts';
 import { pruneTasks } from '../src/tasks/prune.task.ts';
 import { CHANGED } from '../src/tasks/topics.ts';
@@ -225,6 +227,35 @@ onEachDatabase('it does not succeed when some of what it ran is not kept any mor
   step.gate.resolve();
   await request('POST', '/tasks/1/retry');
   t.match(await settled(app, 1), { state: 'failed', error: { code: 'children-gone', message: /^1 of / } });
+});
+
+t.test('what is retried while it is pruned stays', async (t) => {
+  const step = stepKind();
+  const { app, request } = await startTasks(t, 'postgresql', [step.kind]);
+  await request('POST', '/tasks', { json: { kind: 'step', input: { n: 1, waits: true } } });
+  await request('POST', '/tasks/1/cancel');
+  await settled(app, 1);
+  await age(app, 'id = 1');
+  const hold = Promise.withResolvers<void>();
+  const retry = Promise.withResolvers<void>();
+  const retried = app.write(async (tx) => {
+    await retryTask(tx, 1);
+    retry.resolve();
+    await hold.promise;
+  });
+  await retry.promise;
+  const em = app.orm.em.fork();
+  await em.begin();
+  const pruned = pruneTasks(em, SINCE, 1000);
+  const waits = `select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like 'delete from tasks%'`;
+  while ((await app.reader.read(waits, [])).length === 0) await app.tasks.watch.next();
+  hold.resolve();
+  await retried;
+  const many = await pruned;
+  await em.commit();
+  if (!t.equal(many, 0)) return;
+  step.gate.resolve();
+  t.match(await settled(app, 1), { state: 'succeeded' });
 });
 
 onEachDatabase('many count their children together, and not all the time', async (t, dialect) => {
