@@ -132,7 +132,11 @@ export async function pruneChanges(em: EntityManager, time: Date, most: number):
     [most, most, time],
   );
   if (last?.position == null) return 0;
-  await execute(em, 'update change_log set kept_after = ?', [last.position]);
+  // Another replica may have got further meanwhile.
+  await execute(em, 'update change_log set kept_after = ? where kept_after < ?', [
+    last.position,
+    last.position,
+  ]);
   const rows = await execute<unknown>(em, 'delete from changes where position <= ? returning position', [
     last.position,
   ]);
