@@ -103,8 +103,8 @@ export class WriteQueue {
       // Rows that others hold are passed by: what was waited for is one lock for all, and each half would wait again.
       const isHopeless =
         error instanceof CommitFailed || ['away', 'locked'].includes(databaseFailure(error) ?? '');
-      if (jobs.length === 1 && error instanceof RowLocked) {
-        // It had changed something before: alone, it may wait and begin anew.
+      if (jobs.length === 1 && (error instanceof RowLocked || databaseFailure(error) === 'deadlock')) {
+        // It had changed something before, or was chosen to end a deadlock: alone, it may wait and begin anew.
         this.#patient.push(...jobs);
         return this.#schedulePatient();
       }
