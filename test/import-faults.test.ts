@@ -8,7 +8,7 @@ import { runInNewContext } from 'node:vm';
 import t from 'tap';
 import type { Tx } from '../src/db/tx.ts';
 import type { OnConflict } from '../src/transfers/apply.ts';
-import { giveToTask, receiveUpload } from '../src/transfers/uploads.ts';
+import { giveToTask, receiveUpload, removeUpload } from '../src/transfers/uploads.ts';
 import { startApp, type TestApp } from './support/app.ts';
 import { emptyDatabase, onEachDatabase } from './support/databases.ts';
 import { fetch } from './support/fetch.ts';
@@ -190,6 +190,22 @@ onEachDatabase('rows that were undone and then refused are not passed over', asy
   const [other] = (await app.request('GET', '/users')).json<{ id: number }[]>();
   await app.request('DELETE', `/users/${other?.id}`);
   t.match(await run(), { created: 3 });
+});
+
+t.test('a file is kept whose task may still be committed', async (t) => {
+  const app = await startApp(t, 'postgresql');
+  const chunks = Readable.from([Buffer.from('x')]);
+  const headerOf = async () => null;
+  const { id } = await receiveUpload(app.app.write, 'ndjson', chunks, { mostBytes: 9, headerOf });
+  // The request was told that its commit failed, while PostgreSQL is still at it.
+  const commit = app.app.orm.em.fork();
+  await commit.begin();
+  t.teardown(() => commit.rollback().catch(() => {}));
+  await commit.execute('update uploads set task_id = 999 where id = ?', [id]);
+  await removeUpload(app.app.write, id);
+  await commit.commit();
+  t.equal(await countRows(app, 'upload_blocks'), 1);
+  t.equal(await countRows(app, 'uploads'), 1);
 });
 
 onEachDatabase('killed in the middle, each row is there once', async (t, dialect) => {
