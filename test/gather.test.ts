@@ -6,7 +6,9 @@ import { Unavailable } from '../src/errors.ts';
 import { retryTask } from '../src/tasks/control.ts';
 import { defineTask, PermanentFailure } from '../src/tasks/kinds.ts';
 import { pruneTasks } from '../src/tasks/prune.task.ts';
+import type { Run } from '../src/tasks/run.ts';
 import { CHANGED } from '../src/tasks/topics.ts';
+import { settleApart } from '../src/tasks/turn.ts';
 import { emptyDatabase, onEachDatabase } from './support/databases.ts';
 import { settled, startTasks } from './support/tasks.ts';
 
@@ -257,6 +259,40 @@ t.test('what is retried while it is pruned stays', async (t) => {
   step.gate.resolve();
   t.match(await settled(app, 1), { state: 'succeeded' });
 });
+
+/** A gather that is to be cancelled, run by a process that has vanished, and a child that it begot after it was asked. */
+async function orphaned({ write }: FastifyInstance, leaseUntil: Date): Promise<void> {
+  await write(async (tx) => {
+    tx.changed();
+    await tx.execute(
+      `insert into tasks (kind, state, priority, input, attempt, max_attempts, losses, runner, lease_until,
+         cancel_requested_at, created_at) values ('gather', 'running', 0, '{"tasks":[]}', 1, 1, 0, 'gone', ?, ?, ?)`,
+      [leaseUntil, LONG_AGO, LONG_AGO],
+    );
+    await tx.execute(
+      `insert into tasks (kind, state, priority, input, attempt, max_attempts, losses, parent_id, place, created_at)
+       values ('step', 'scheduled', 0, '{"n":1}', 0, 1, 0, 1, 0, ?)`,
+      [LONG_AGO],
+    );
+  });
+}
+
+onEachDatabase(
+  'what it begot after it was cancelled is cancelled with it, whoever ends it',
+  async (t, dialect) => {
+    const first = await startTasks(t, dialect, [stepKind().kind]);
+    await orphaned(first.app, LONG_AGO);
+    t.match(await settled(first.app, 1), { state: 'cancelled' }, 'its process has vanished');
+    t.match(await first.app.tasks.watch.find(2), { state: 'cancelled' });
+
+    const second = await startTasks(t, dialect, [stepKind().kind]);
+    await orphaned(second.app, new Date('2999-01-01T00:00:00Z'));
+    const outcome = { id: 1, attempt: 1, runner: 'gone', state: 'cancelled' };
+    const run = { id: 1, kind: second.app.tasks.find('gather'), outcome } as Run;
+    await settleApart(second.app.write, [run], () => {});
+    t.match(await second.app.tasks.watch.find(2), { state: 'cancelled' }, 'its end was written by itself');
+  },
+);
 
 onEachDatabase('many count their children together, and not all the time', async (t, dialect) => {
   const step = stepKind();
