@@ -294,6 +294,30 @@ onEachDatabase(
   },
 );
 
+onEachDatabase('one that is retried at the last moment is waited for', async (t, dialect) => {
+  const step = stepKind();
+  const { app, request } = await startTasks(t, dialect, [step.kind]);
+  const { read } = app.reader;
+  let isFirst = true;
+  app.reader.read = async (sql, values) => {
+    if (isFirst && sql.includes('order by place')) {
+      isFirst = false;
+      await app.write(async (tx) => {
+        tx.changed();
+        await tx.execute(`update tasks set kind = 'step', input = '{"n":4,"waits":true}' where id = 3`, []);
+        await retryTask(tx, 3);
+      });
+    }
+    return read(sql, values);
+  };
+  const tasks = [...steps(1), { kind: 'step', input: { n: 3, fails: true } }];
+  await request('POST', '/tasks', { json: { kind: 'gather', input: { tasks } } });
+  await settled(app, 3, ({ attempt, state }) => !isFirst && attempt === 1 && state === 'running');
+  step.gate.resolve();
+  const done = await settled(app, 1);
+  t.match(done.result, { tasks: [{ state: 'succeeded' }, { state: 'succeeded', result: 40 }] });
+});
+
 onEachDatabase('many count their children together, and not all the time', async (t, dialect) => {
   const step = stepKind();
   const { app, request } = await startTasks(t, dialect, [step.kind]);

@@ -6,6 +6,7 @@ import { cancelDescendants } from './control.ts';
 import { CHILD_TASK } from './kind-schemas.ts';
 import { defineTask, PermanentFailure, type TaskContext } from './kinds.ts';
 import { QUEUED } from './topics.ts';
+import { isFinished } from './view.ts';
 
 const MOST_TASKS = 10_000;
 
@@ -89,7 +90,10 @@ async function lookAfter(context: TaskContext<GatherInput>): Promise<ChildEnd[] 
   if (total < begotten.length) throw childrenGone(begotten.length - total, begotten.length);
   progress(finished, total);
   if (context.input.failFast && failed > 0) await failFast(context);
-  if (finished === total) return childrenEnds(tasks.reader, id);
+  if (finished === total) {
+    const ends = await childrenEnds(tasks.reader, id);
+    return ends.every(isFinished) ? ends : undefined; // one may have been retried since
+  }
   // As many as have ended, and after a retry those that are to run again.
   if (held > 0 && total - finished - held < concurrency) {
     await write(async (tx) => {
