@@ -13,7 +13,7 @@ export interface paths {
         };
         /**
          * List users, page by page
-         * @description Follow the `Link` header until there is none. A user that is there throughout is seen exactly once, whatever is created, changed or deleted meanwhile. Who then follows `GET /changes` from the `Muster-Position` of the first page has missed nothing. This is also the tutorial’s `GET /users`.
+         * @description Follow the `Link` header until there is none. A user that is there throughout is seen exactly once, whatever is created, changed or deleted meanwhile; sorted by name or email, unless their own changes: then they may be seen twice, or not at all. Who then follows `GET /changes` from the `Muster-Position` of the first page has missed nothing. This is also the tutorial’s `GET /users`.
          */
         get: operations["listUsers"];
         put?: never;

@@ -1,10 +1,11 @@
 import fc from 'fast-check';
+import { pruneChanges } from '../src/changes/log.ts';
 import { exportUsers } from '../src/transfers/export.ts';
 import { csvLines, ndjsonLines } from '../src/transfers/lines.ts';
 import type { User } from '../src/users/users.schemas.ts';
 import { startApp } from './support/app.ts';
 import { onEachDatabase } from './support/databases.ts';
-import { fold, wholeLog } from './support/log.ts';
+import { type Change, fold, wholeLog } from './support/log.ts';
 import { importFile, NDJSON, people } from './support/transfers.ts';
 
 function usersOf(ndjson: string): User[] {
@@ -127,6 +128,46 @@ onEachDatabase(
     t.equal((await app.request('GET', '/users/export?q=ab')).status, 400);
     t.equal((await app.request('GET', '/users/export?format=xml')).status, 400);
     t.equal((await app.request('HEAD', '/users/export')).status, 200);
+  },
+);
+
+onEachDatabase(
+  'an export goes on when somebody changes whose last change the log does not have any more',
+  async (t, dialect) => {
+    const app = await startApp(t, dialect);
+    const file = Array.from({ length: 150 }, (_, n) => `Old ${n + 1},${n + 1}@example.com\n`);
+    await importFile(app, `name,email\n${file.join('')}`);
+    const prune = () => app.app.write((tx) => pruneChanges(tx.em, new Date('2999-01-01T00:00:00Z'), 1000));
+    t.equal(await prune(), 150);
+    const { head } = await app.app.logExtent();
+    const start = async () => {
+      const pages = exportUsers(app.app.reader, head, {}, ndjsonLines, () => false);
+      return { pages, first: String((await pages.next()).value) };
+    };
+    const { pages, first } = await start();
+    const late = await start();
+    await app.request('PATCH', '/users/120', { json: { name: 'Changed' } });
+    await app.request('PATCH', '/users/120', { json: { name: 'Changed again' } });
+    await app.request('DELETE', '/users/130');
+    await app.request('POST', '/users', { json: { name: 'New', email: 'new@example.com' } });
+    let text = first;
+    for await (const page of pages) text += page;
+    const users = usersOf(text);
+    t.equal(users.length, 149);
+    t.notOk(users.some(({ id, name }) => id === 130 || name === 'New'));
+    t.match(
+      users.find(({ id }) => id === 120),
+      { name: 'Changed', version: 2 },
+      'as the log has them first',
+    );
+    const since = (await app.request('GET', `/changes?after=${head}`)).json<Change[]>();
+    t.strictSame(
+      fold([...users.map((user) => ({ userId: user.id, user })), ...since]),
+      (await app.request('GET', '/users?limit=1000')).json(),
+      'who follows has missed nothing',
+    );
+    await prune();
+    await t.rejects(late.pages.next(), /not kept that far back/);
   },
 );
 

@@ -1,8 +1,14 @@
 import { setTimeout as wait } from 'node:timers/promises';
+import type { FastifyInstance } from 'fastify';
+import t from 'tap';
 import { Type } from 'typebox';
 import { Unavailable } from '../src/errors.ts';
+import { retryTask } from '../src/tasks/control.ts';
 import { defineTask, PermanentFailure } from '../src/tasks/kinds.ts';
+import { pruneTasks } from '../src/tasks/prune.task.ts';
+import type { Run } from '../src/tasks/run.ts';
 import { CHANGED } from '../src/tasks/topics.ts';
+import { settleApart } from '../src/tasks/turn.ts';
 import { emptyDatabase, onEachDatabase } from './support/databases.ts';
 import { settled, startTasks } from './support/tasks.ts';
 
@@ -172,6 +178,144 @@ onEachDatabase('it cannot be retried before all below it are cancelled', async (
   step.gate.resolve();
   t.equal((await request('POST', '/tasks/1/retry')).status, 202);
   t.match(await settled(app, 1), { state: 'succeeded' });
+});
+
+/** Has tasks be finished at a time long past; before the next day is what is kept long enough. */
+const LONG_AGO = new Date('2020-01-01T00:00:00Z');
+const SINCE = new Date('2020-01-02T00:00:00Z');
+function age({ write }: FastifyInstance, which: string): Promise<unknown> {
+  return write((tx) => {
+    tx.changed();
+    return tx.execute(`update tasks set finished_at = ? where ${which}`, [LONG_AGO]);
+  });
+}
+
+onEachDatabase('as long as it can be retried, what it ran is kept', async (t, dialect) => {
+  const step = stepKind();
+  const { app, request } = await startTasks(t, dialect, [step.kind]);
+  const inner = { kind: 'gather', input: { tasks: [...steps(1), ...steps(1, { waits: true })] } };
+  await request('POST', '/tasks', { json: { kind: 'gather', input: { tasks: [...steps(1), inner] } } });
+  await settled(app, 5, ({ state }) => state === 'running');
+  for (const id of [2, 4]) await settled(app, id);
+  await request('POST', '/tasks/1/cancel');
+  for (const id of [1, 3, 5]) await settled(app, id);
+  const prune = (most = 1000) => app.write((tx) => pruneTasks(tx.em, SINCE, most));
+  await age(app, 'id in (2, 3, 4)');
+  t.equal(await prune(), 0);
+  step.gate.resolve();
+  await request('POST', '/tasks/1/retry');
+  const { result } = await settled(app, 1);
+  t.match(result, {
+    tasks: [
+      { id: 2, state: 'succeeded' },
+      { id: 3, result: { tasks: [{ id: 4 }, { id: 5 }] } },
+    ],
+  });
+  await age(app, 'id <= 5');
+  t.strictSame([await prune(), await prune(), await prune(), await prune()], [3, 1, 1, 0]);
+});
+
+onEachDatabase('it does not succeed when some of what it ran is not kept any more', async (t, dialect) => {
+  const step = stepKind();
+  const { app, request } = await startTasks(t, dialect, [step.kind]);
+  const tasks = [...steps(2), ...steps(1, { waits: true })];
+  await request('POST', '/tasks', { json: { kind: 'gather', input: { tasks } } });
+  await settled(app, 4, ({ state }) => state === 'running');
+  for (const id of [2, 3]) await settled(app, id);
+  await request('POST', '/tasks/1/cancel');
+  for (const id of [1, 4]) await settled(app, id);
+  await age(app, 'id in (1, 2)');
+  t.equal(await app.write((tx) => pruneTasks(tx.em, SINCE, 1)), 1);
+  step.gate.resolve();
+  await request('POST', '/tasks/1/retry');
+  t.match(await settled(app, 1), { state: 'failed', error: { code: 'children-gone', message: /^1 of / } });
+});
+
+t.test('what is retried while it is pruned stays', async (t) => {
+  const step = stepKind();
+  const { app, request } = await startTasks(t, 'postgresql', [step.kind]);
+  await request('POST', '/tasks', { json: { kind: 'step', input: { n: 1, waits: true } } });
+  await request('POST', '/tasks/1/cancel');
+  await settled(app, 1);
+  await age(app, 'id = 1');
+  const hold = Promise.withResolvers<void>();
+  const retry = Promise.withResolvers<void>();
+  const retried = app.write(async (tx) => {
+    await retryTask(tx, 1);
+    retry.resolve();
+    await hold.promise;
+  });
+  await retry.promise;
+  const em = app.orm.em.fork();
+  await em.begin();
+  const pruned = pruneTasks(em, SINCE, 1000);
+  const waits = `select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like 'delete from tasks%'`;
+  while ((await app.reader.read(waits, [])).length === 0) await app.tasks.watch.next();
+  hold.resolve();
+  await retried;
+  const many = await pruned;
+  await em.commit();
+  if (!t.equal(many, 0)) return;
+  step.gate.resolve();
+  t.match(await settled(app, 1), { state: 'succeeded' });
+});
+
+/** A gather that is to be cancelled, run by a process that has vanished, and a child that it begot after it was asked. */
+async function orphaned({ write }: FastifyInstance, leaseUntil: Date): Promise<void> {
+  await write(async (tx) => {
+    tx.changed();
+    await tx.execute(
+      `insert into tasks (kind, state, priority, input, attempt, max_attempts, losses, runner, lease_until,
+         cancel_requested_at, created_at) values ('gather', 'running', 0, '{"tasks":[]}', 1, 1, 0, 'gone', ?, ?, ?)`,
+      [leaseUntil, LONG_AGO, LONG_AGO],
+    );
+    await tx.execute(
+      `insert into tasks (kind, state, priority, input, attempt, max_attempts, losses, parent_id, place, created_at)
+       values ('step', 'scheduled', 0, '{"n":1}', 0, 1, 0, 1, 0, ?)`,
+      [LONG_AGO],
+    );
+  });
+}
+
+onEachDatabase(
+  'what it begot after it was cancelled is cancelled with it, whoever ends it',
+  async (t, dialect) => {
+    const first = await startTasks(t, dialect, [stepKind().kind]);
+    await orphaned(first.app, LONG_AGO);
+    t.match(await settled(first.app, 1), { state: 'cancelled' }, 'its process has vanished');
+    t.match(await first.app.tasks.watch.find(2), { state: 'cancelled' });
+
+    const second = await startTasks(t, dialect, [stepKind().kind]);
+    await orphaned(second.app, new Date('2999-01-01T00:00:00Z'));
+    const outcome = { id: 1, attempt: 1, runner: 'gone', state: 'cancelled' };
+    const run = { id: 1, kind: second.app.tasks.find('gather'), outcome } as Run;
+    await settleApart(second.app.write, [run], () => {});
+    t.match(await second.app.tasks.watch.find(2), { state: 'cancelled' }, 'its end was written by itself');
+  },
+);
+
+onEachDatabase('one that is retried at the last moment is waited for', async (t, dialect) => {
+  const step = stepKind();
+  const { app, request } = await startTasks(t, dialect, [step.kind]);
+  const { read } = app.reader;
+  let isFirst = true;
+  app.reader.read = async (sql, values) => {
+    if (isFirst && sql.includes('order by place')) {
+      isFirst = false;
+      await app.write(async (tx) => {
+        tx.changed();
+        await tx.execute(`update tasks set kind = 'step', input = '{"n":4,"waits":true}' where id = 3`, []);
+        await retryTask(tx, 3);
+      });
+    }
+    return read(sql, values);
+  };
+  const tasks = [...steps(1), { kind: 'step', input: { n: 3, fails: true } }];
+  await request('POST', '/tasks', { json: { kind: 'gather', input: { tasks } } });
+  await settled(app, 3, ({ attempt, state }) => !isFirst && attempt === 1 && state === 'running');
+  step.gate.resolve();
+  const done = await settled(app, 1);
+  t.match(done.result, { tasks: [{ state: 'succeeded' }, { state: 'succeeded', result: 40 }] });
 });
 
 onEachDatabase('many count their children together, and not all the time', async (t, dialect) => {

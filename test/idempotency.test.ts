@@ -1,4 +1,5 @@
 import t from 'tap';
+import type { Tx } from '../src/db/tx.ts';
 import { startApp } from './support/app.ts';
 import { onEachDatabase } from './support/databases.ts';
 
@@ -95,6 +96,30 @@ onEachDatabase('two replicas with one key create one user', async (t, dialect) =
     (await two.request('POST', '/users', { json: ada, headers: key })).headers['idempotent-replayed'],
     'true',
   );
+});
+
+onEachDatabase('an answer that is forgotten just when it is asked for is given anew', async (t, dialect) => {
+  const { app, request } = await startApp(t, dialect);
+  await request('POST', '/users', { json: ada, headers: key });
+  await request('DELETE', '/users/1');
+  const { write } = app;
+  app.write = (work) =>
+    write((tx) => {
+      const execute: Tx['execute'] = async (sql, values) => {
+        const rows = await tx.execute<never>(sql, values);
+        // It was there a moment ago; another replica prunes.
+        if (sql.includes('on conflict do nothing') && rows.length === 0)
+          await tx.execute('delete from idempotency_records', []);
+        return rows;
+      };
+      return work({ ...tx, execute });
+    });
+  const answer = await request('POST', '/users', { json: ada, headers: key });
+  app.write = write;
+  t.equal(answer.status, 201);
+  t.notOk('idempotent-replayed' in answer.headers);
+  const again = await request('POST', '/users', { json: ada, headers: key });
+  t.equal(again.text, answer.text);
 });
 
 t.test('a key that cannot be one is refused', async (t) => {

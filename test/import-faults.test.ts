@@ -1,10 +1,14 @@
 import { once } from 'node:events';
 import { request as httpRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { Readable } from 'node:stream';
 import { setTimeout as wait } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import t from 'tap';
+import type { Tx } from '../src/db/tx.ts';
+import type { OnConflict } from '../src/transfers/apply.ts';
+import { giveToTask, receiveUpload, removeUpload } from '../src/transfers/uploads.ts';
 import { startApp, type TestApp } from './support/app.ts';
 import { emptyDatabase, onEachDatabase } from './support/databases.ts';
 import { fetch } from './support/fetch.ts';
@@ -127,6 +131,82 @@ onEachDatabase(
     t.equal(await countRows(app, 'import_errors'), 50);
   },
 );
+
+type Work = (tx: Tx) => Promise<unknown>;
+
+/** An import whose transactions are the test's: `save` runs what it is given, or has it undone. */
+async function importByHand(
+  { app }: TestApp,
+  file: string,
+  onConflict: OnConflict,
+  save: (work: Work) => Promise<unknown>,
+) {
+  const chunks = Readable.from([Buffer.from(file)]);
+  const { id } = await receiveUpload(app.write, 'ndjson', chunks, {
+    mostBytes: 1e6,
+    headerOf: async () => null,
+  });
+  await app.write((tx) => giveToTask(tx, id, 999));
+  const context = {
+    id: 999,
+    attempt: 1,
+    input: { format: 'ndjson', dryRun: false, onConflict },
+    actor: null,
+    checkpoint: undefined as unknown,
+    signal: new AbortController().signal,
+    log: app.log,
+    tasks: app.tasks,
+    progress() {},
+    write: app.write,
+    async save(work: Work) {
+      context.checkpoint = await save(work);
+    },
+  };
+  return { context, run: () => app.tasks.find('import').run(context) };
+}
+
+onEachDatabase('rows that were undone and then refused are not passed over', async (t, dialect) => {
+  const app = await startApp(t, dialect);
+  const { write } = app.app;
+  const rows = [1, 2, 3].map((n) => `${JSON.stringify({ name: `N${n}`, email: `n${n}@example.com` })}\n`);
+  let isFirst = true;
+  const { context, run } = await importByHand(app, rows.join(''), 'fail', async (work) => {
+    if (isFirst) {
+      isFirst = false;
+      // Another write of its transaction fails; before it runs again somebody has taken an email.
+      await t.rejects(
+        write(async (tx) => {
+          tx.changed();
+          await work(tx);
+          throw new Error('undone');
+        }),
+      );
+      await app.request('POST', '/users', { json: { name: 'Other', email: 'n1@example.com' } });
+    }
+    return write(work);
+  });
+  await t.rejects(run(), { code: 'email-taken', message: /^Line 1: / });
+  t.match(context.checkpoint, { place: { offset: 0, line: 1 } });
+  const [other] = (await app.request('GET', '/users')).json<{ id: number }[]>();
+  await app.request('DELETE', `/users/${other?.id}`);
+  t.match(await run(), { created: 3 });
+});
+
+t.test('a file is kept whose task may still be committed', async (t) => {
+  const app = await startApp(t, 'postgresql');
+  const chunks = Readable.from([Buffer.from('x')]);
+  const headerOf = async () => null;
+  const { id } = await receiveUpload(app.app.write, 'ndjson', chunks, { mostBytes: 9, headerOf });
+  // The request was told that its commit failed, while PostgreSQL is still at it.
+  const commit = app.app.orm.em.fork();
+  await commit.begin();
+  t.teardown(() => commit.rollback().catch(() => {}));
+  await commit.execute('update uploads set task_id = 999 where id = ?', [id]);
+  await removeUpload(app.app.write, id);
+  await commit.commit();
+  t.equal(await countRows(app, 'upload_blocks'), 1);
+  t.equal(await countRows(app, 'uploads'), 1);
+});
 
 onEachDatabase('killed in the middle, each row is there once', async (t, dialect) => {
   const env = { DATABASE_URL: await emptyDatabase(t, dialect), LOG_LEVEL: 'info' };

@@ -1,5 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
+import { applyRows } from '../src/transfers/apply.ts';
+import { updateUser } from '../src/users/users.ts';
 import { type Answer, startApp, type TestApp } from './support/app.ts';
 import { onEachDatabase } from './support/databases.ts';
 import { fold, wholeLog } from './support/log.ts';
@@ -161,6 +163,21 @@ onEachDatabase('what becomes of a row whose email is taken is said in the query'
     query: 'onConflict=fail&dryRun=true',
   });
   t.match(dry.error, { message: /^Line 3: .* writes no user; with the 1 rows .* would be done: 1 created/ });
+});
+
+onEachDatabase('an email that is changed in the same moment is not taken back', async (t, dialect) => {
+  const app = await startApp(t, dialect);
+  const { write } = app.app;
+  await app.request('POST', '/users', { json: { name: 'Ada', email: 'old@example.com' } });
+  const user = { name: 'Augusta', email: 'old@example.com' };
+  const row = { line: 1, raw: Buffer.alloc(0), next: { offset: 1, line: 2 } };
+  const options = { actor: null, onConflict: 'update', dryRun: false } as const;
+  const [, applied] = await Promise.all([
+    write((tx) => updateUser(tx, 1, { email: 'new@example.com' })),
+    write((tx) => applyRows(tx, [{ row, user }], options, { has: () => false })),
+  ]);
+  t.strictSame(applied.outcomes, ['skipped']);
+  t.match(await listed(app), [{ name: 'Ada', email: 'new@example.com' }]);
 });
 
 onEachDatabase(

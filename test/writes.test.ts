@@ -1,4 +1,5 @@
 import t from 'tap';
+import type { Tx } from '../src/db/tx.ts';
 import { Conflict } from '../src/errors.ts';
 import { User } from '../src/users/user.entity.ts';
 import { createUser, deleteUser, updateUser } from '../src/users/users.ts';
@@ -183,6 +184,30 @@ t.test('a row that is held for too long is a 503, and nothing was changed', asyn
   t.equal(answer.headers['retry-after'], '1');
   await other.rollback();
   t.match((await request('GET', '/users/1')).json(), { version: 1 });
+});
+
+t.test('two writes that wait for one another both succeed', async (t) => {
+  const { app, request } = await startApp(t, 'postgresql');
+  for (const at of [1, 2]) await request('POST', '/users', { json: person(at) });
+  const [one, two] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const touch = async (tx: Tx, id: number) => {
+    tx.changed();
+    await tx.execute('update users set version = version + 1 where id = ?', [id]);
+  };
+  const first = app.write(async (tx) => {
+    await touch(tx, 1);
+    one.resolve();
+    await two.promise;
+    await touch(tx, 2);
+  });
+  await one.promise;
+  const second = app.write(async (tx) => {
+    await touch(tx, 2);
+    two.resolve();
+    await touch(tx, 1);
+  });
+  await Promise.all([first, second]);
+  for (const id of [1, 2]) t.match((await request('GET', `/users/${id}`)).json(), { version: 3 });
 });
 
 t.test('a write that is alone does not wait for company', async (t) => {

@@ -102,9 +102,10 @@ export class WriteQueue {
       this.#schedulePatient();
     } catch (error) {
       // Rows that others hold are passed by: what was waited for is one lock for all, and each half would wait again.
-      const isHopeless = ['away', 'locked'].includes(databaseFailure(error) ?? '');
-      if (jobs.length === 1 && error instanceof RowLocked) {
-        // It had changed something before: alone, it may wait and begin anew.
+      const failure = databaseFailure(error);
+      const isHopeless = failure === 'away' || failure === 'locked';
+      if (jobs.length === 1 && (error instanceof RowLocked || failure === 'deadlock')) {
+        // It had changed something before, or was chosen to end a deadlock: alone, it may wait and begin anew.
         this.#patient.push(...jobs);
         return this.#schedulePatient();
       }

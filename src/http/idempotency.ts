@@ -84,7 +84,10 @@ export async function onceForKey<Body>(
     'insert into idempotency_records (key, fingerprint, created_at) values (?, ?, ?) on conflict do nothing returning key',
     [key, fingerprint, new Date()],
   );
-  if (claimed.length === 0) return storedAnswer(tx, key, fingerprint);
+  if (claimed.length === 0) {
+    const stored = await storedAnswer<Body>(tx, key, fingerprint);
+    return stored ?? onceForKey(tx, request, create, body); // pruned since: the key is free again
+  }
   const answer = await create().catch(async (error) => {
     // Refused, and nothing was created: the key is free again. After a failed statement the transaction takes no more
     // statements, and will not be committed either.
@@ -95,8 +98,13 @@ export async function onceForKey<Body>(
   return answer;
 }
 
-async function storedAnswer<Body>(tx: Tx, key: string, fingerprint: string): Promise<Answer<Body>> {
-  const record = await tx.em.findOneOrFail(IdempotencyRecord, key);
+async function storedAnswer<Body>(
+  tx: Tx,
+  key: string,
+  fingerprint: string,
+): Promise<Answer<Body> | undefined> {
+  const record = await tx.em.findOne(IdempotencyRecord, key);
+  if (record === null) return undefined;
   if (record.fingerprint !== fingerprint) throw keyReused();
   if (record.answer === null || record.answer === undefined) throw keyInUse();
   const { status, headers, body } = record.answer;

@@ -6,6 +6,7 @@ import { cancelDescendants } from './control.ts';
 import { CHILD_TASK } from './kind-schemas.ts';
 import { defineTask, PermanentFailure, type TaskContext } from './kinds.ts';
 import { QUEUED } from './topics.ts';
+import { isFinished } from './view.ts';
 
 const MOST_TASKS = 10_000;
 
@@ -84,11 +85,15 @@ export const gather = defineTask({
 /** Lets children go, and gives the ends of all when there are no others. Everything here may be done twice. */
 async function lookAfter(context: TaskContext<GatherInput>): Promise<ChildEnd[] | undefined> {
   const { id, progress, signal, tasks, write } = context;
-  const { concurrency = MOST_TASKS } = context.input;
+  const { concurrency = MOST_TASKS, tasks: begotten } = context.input;
   const { total, finished, held, failed } = await tasks.watch.tally(id, signal);
+  if (total < begotten.length) throw childrenGone(begotten.length - total, begotten.length);
   progress(finished, total);
   if (context.input.failFast && failed > 0) await failFast(context);
-  if (finished === total) return childrenEnds(tasks.reader, id);
+  if (finished === total) {
+    const ends = await childrenEnds(tasks.reader, id);
+    return ends.every(isFinished) ? ends : undefined; // one may have been retried since
+  }
   // As many as have ended, and after a retry those that are to run again.
   if (held > 0 && total - finished - held < concurrency) {
     await write(async (tx) => {
@@ -129,6 +134,14 @@ async function beget(context: TaskContext<GatherInput>): Promise<void> {
       return { begotten };
     });
   }
+}
+
+/** It was retried when it had been kept long enough, and some of what it ran was pruned already. */
+function childrenGone(many: number, all: number): PermanentFailure {
+  return new PermanentFailure(
+    `${many} of its ${all} tasks are not kept any more: start it anew.`,
+    'children-gone',
+  );
 }
 
 /** @throws {PermanentFailure} with the error of the first child that failed */

@@ -41,18 +41,23 @@ export function pruneOf(prunables: readonly Prunable[]): TaskKind<Record<string,
 }
 
 /**
- * Finished tasks. Children go before their parents, a thousand rows at a time, and never while something above them
- * may still read how they ended.
+ * Finished tasks. Children go before their parents, a thousand rows at a time, and never while something above them is
+ * kept that may still read how they ended, perhaps when it is retried. The time is asked for twice: on PostgreSQL the
+ * inner question is not asked again after a wait for somebody who retries the task.
  */
 export async function pruneTasks(em: EntityManager, time: Date, most: number): Promise<number> {
   const rows = await execute<unknown>(
     em,
-    `delete from tasks where id in (
+    `delete from tasks where finished_at < ? and id in (
        select id from tasks as old where finished_at < ?
          and not exists (select 1 from tasks as child where child.parent_id = old.id)
-         and not exists (select 1 from tasks as parent where parent.id = old.parent_id and parent.finished_at is null)
+         and not exists (
+           with recursive above (parent_id, finished_at) as (
+             select parent_id, finished_at from tasks where id = old.parent_id
+             union all select tasks.parent_id, tasks.finished_at from tasks join above on tasks.id = above.parent_id)
+           select 1 from above where finished_at is null or finished_at >= ?)
        order by finished_at limit ?) returning id`,
-    [time, most],
+    [time, time, time, most],
   );
   return rows.length;
 }

@@ -47,14 +47,7 @@ export async function writeTurn(
   reached: (step: string) => void,
 ): Promise<Written> {
   tx.changed();
-  const outcomes = due.over.flatMap(({ outcome }) => (typeof outcome === 'object' ? outcome : []));
-  const settled = await settle(tx, [...due.strays, ...outcomes]);
-  // A task that does not succeed leaves nobody behind who still works for it.
-  const parents = due.over
-    .filter(({ kind }) => kind.waits)
-    .map(({ id }) => id)
-    .filter((id) => settled.get(id) === 'failed' || settled.get(id) === 'cancelled');
-  await cancelDescendants(tx, parents);
+  const settled = await settleRuns(tx, due.over, due.strays);
   await saveProgress(tx, due.progress);
   const renewed = due.renew ? await renew(tx, self.id) : undefined;
   const rescued = due.rescue === undefined ? 0 : await rescue(tx, self, due.rescue);
@@ -64,6 +57,22 @@ export async function writeTurn(
   if (settled.size > 0) reached('settling');
   if (rescued > 0) tx.ring(CHANGED);
   return { settled, renewed, hasMoved: rescued + promoted > 0, claimed };
+}
+
+/** A task that does not succeed leaves nobody behind who still works for it. */
+async function settleRuns(
+  tx: Tx,
+  over: readonly Run[],
+  strays: readonly Outcome[] = [],
+): Promise<Map<number, TaskState>> {
+  const outcomes = over.flatMap(({ outcome }) => (typeof outcome === 'object' ? outcome : []));
+  const settled = await settle(tx, [...strays, ...outcomes]);
+  const parents = over
+    .filter(({ kind }) => kind.waits)
+    .map(({ id }) => id)
+    .filter((id) => settled.get(id) === 'failed' || settled.get(id) === 'cancelled');
+  await cancelDescendants(tx, parents);
+  return settled;
 }
 
 /** Whether a turn failed, and not because the database is away or busy: then it holds what cannot be written. */
@@ -78,10 +87,9 @@ export async function settleApart(
   settled: (run: Run, states: ReadonlyMap<number, TaskState>) => void,
 ): Promise<void> {
   for (const run of over) {
-    const { outcome } = run;
-    if (typeof outcome !== 'object') continue;
+    if (typeof run.outcome !== 'object') continue;
     try {
-      settled(run, await write((tx) => settle(tx, [outcome])));
+      settled(run, await write((tx) => settleRuns(tx, [run])));
     } catch (error) {
       if (isUnwritable(error)) run.spoil();
     }

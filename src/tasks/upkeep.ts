@@ -5,7 +5,9 @@ import { dialectOf } from '../db/statement.ts';
 import { fromNow, msUntil, now } from '../db/time.ts';
 import type { Tx } from '../db/tx.ts';
 import type { DialectName } from '../db/url.ts';
+import { cancelDescendants } from './control.ts';
 import { LEASE_MS } from './runner-options.ts';
+import type { TaskState } from './task.entity.ts';
 import type { Self } from './turn.ts';
 
 /** What one look at the table tells a runner. Times are milliseconds from now, by the database's clock. */
@@ -88,7 +90,7 @@ export async function rescue(tx: Tx, { id, waiting }: Self, which: 'expired' | '
     message: `The process that ran it vanished ${MOST_LOSSES} times in a row.`,
     code: 'process-lost',
   });
-  const rows = await tx.execute<unknown>(
+  const rows = await tx.execute<{ id: number; state: TaskState }>(
     `update tasks set
        state = case when cancel_requested_at is not null then 'cancelled' when ${fails} then 'failed' else 'queued' end,
        error = case when cancel_requested_at is null and ${fails} then ${dialect === 'sqlite' ? '?' : '?::json'} else error end,
@@ -96,8 +98,14 @@ export async function rescue(tx: Tx, { id, waiting }: Self, which: 'expired' | '
        losses = losses + case when ${blamed} then 1 else 0 end, runner = null, lease_until = null
      where id in (select id from tasks ${along(dialect, 'tasks_running')} where state = 'running' and runner <> ?
        ${which === 'all' ? '' : `and lease_until < ${now(dialect)}`} order by lease_until limit ${BATCH} ${skipLocked(dialect)})
-     returning id`,
+     returning id, state`,
     [list, list, error, list, list, id],
+  );
+  // A task that was to be cancelled may have begotten others since.
+  const ended = rows.filter(({ state }) => state !== 'queued');
+  await cancelDescendants(
+    tx,
+    ended.map(({ id }) => id),
   );
   return rows.length;
 }

@@ -38,7 +38,8 @@ interface Range {
  * All users as they were at one position of the log, page by page, without a transaction that spans them: SQLite's
  * journal could not be cut off meanwhile, nor PostgreSQL's dead rows. Each page is read as it is now; then what has been
  * changed since the position is looked up in the log, and those users are put back to what they were: the page was read
- * before the log, so nothing that is in it is missed.
+ * before the log, so nothing that is in it is missed. One of whom the log does not go back to the position, because the
+ * change before it is pruned, is put back to the first change after it: who follows from the position sees that again.
  * `isBusy`: whether somebody would have to wait.
  * @throws {Malformed} for a search that is too short, with the first page
  */
@@ -146,7 +147,10 @@ async function lastId(reader: Reader): Promise<number> {
   return Math.max(row?.users ?? 0, row?.changes ?? 0);
 }
 
-/** What these users were at a position, by the log; not those who were not there, nor whoever was erased since. */
+/**
+ * What these users were at a position, by the log, or after their next change when it does not know that any more; not
+ * those who were not there, nor whoever was erased since.
+ */
 async function statesThen(reader: Reader, ids: ReadonlySet<number>, position: number): Promise<User[]> {
   if (ids.size === 0) return [];
   const rows = await reader.read<ChangeRow>(
@@ -154,15 +158,14 @@ async function statesThen(reader: Reader, ids: ReadonlySet<number>, position: nu
     [[...ids]],
   );
   const { keptAfter } = await readExtent(reader);
+  if (keptAfter > position) throw new Error('the log is not kept that far back');
   const states = new Map<number, string | null>();
   const byUser = Map.groupBy(rows, ({ user_id: id }) => id);
   for (const id of ids) {
     const own = byUser.get(id) ?? [];
-    const state = own.findLast((row) => Number(row.position) <= position);
-    // The log may not go back to what they were before: then nobody can say it any more.
-    const isKnown = state !== undefined || own[0]?.type === 'user.created';
-    if (!isKnown || keptAfter > position) throw new Error('the log is not kept that far back');
-    states.set(id, state?.state ?? null);
+    const then = own.findLast((row) => Number(row.position) <= position);
+    const next = own[0]?.type === 'user.created' ? undefined : own[0];
+    states.set(id, (then ?? next)?.state ?? null);
   }
   return [...states.values()].flatMap((state) => (state === null ? [] : [JSON.parse(state) as User]));
 }

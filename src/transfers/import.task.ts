@@ -104,7 +104,7 @@ async function importRows(
       batches = readOn(source);
       continue;
     }
-    place = applied.place ?? place; // now that it is committed
+    place = applied.place ?? place; // only now: what was undone with others has run again, and may have come less far
     counts = addCounts(counts, applied.outcomes);
     for (const email of applied.emails) seen.add(email);
     report(context, source, place.offset, counts);

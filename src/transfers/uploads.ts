@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { dialectOf } from '../db/statement.ts';
 import type { Tx } from '../db/tx.ts';
 import { TooLarge } from '../errors.ts';
 import { BLOCK_BYTES, type Format } from './upload.entity.ts';
@@ -109,11 +110,15 @@ export async function removeBlocks(tx: Pick<Tx, 'execute'>, id: number): Promise
   return removed.length;
 }
 
-/** Removes an upload unless it belongs to a task: of a commit that seems to have failed nobody knows. */
+/**
+ * Removes an upload unless it belongs to a task: of a commit that seems to have failed nobody knows. While PostgreSQL is
+ * still at it, it holds the row; what becomes of that is left to upkeep.
+ */
 export async function removeUpload(write: Write, id: number): Promise<void> {
-  const free = await write((tx) =>
-    tx.execute('select id from uploads where id = ? and task_id is null', [id]),
-  );
+  const free = await write((tx) => {
+    const lock = dialectOf(tx.em) === 'sqlite' ? '' : 'for update skip locked';
+    return tx.execute(`select id from uploads where id = ? and task_id is null ${lock}`, [id]);
+  });
   if (free.length === 0) return;
   await removeAllBlocks(write, id);
   await write(async (tx) => {

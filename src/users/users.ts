@@ -84,18 +84,19 @@ export async function updateUser(
 /**
  * Makes of users what the rows of a file say: name, email (their own, perhaps spelled in another way), and the
  * attributes that a row names; others stay. All of them with one statement. Gives for each whether that changed anything,
- * or why it cannot be. `dryRun` changes nothing.
+ * or why it cannot be; `skipped` is one that has another email by now. `dryRun` changes nothing.
  * @throws {NotFound}
  */
 export async function mergeUsers(
   tx: Tx,
   rows: readonly { id: number; user: NewUser }[],
   { dryRun = false, actor = null }: { dryRun?: boolean; actor?: Actor } = {},
-): Promise<('updated' | 'unchanged' | Refusal)[]> {
+): Promise<('updated' | 'unchanged' | 'skipped' | Refusal)[]> {
   const users = await Promise.all(rows.map(({ id }) => lockUser(tx, id)));
   const updated: User[] = [];
   const outcomes = rows.map(({ id, user: { name, email, attributes } }, n) => {
     const user = presentUser(tx, users[n], id);
+    if (user.emailKey !== emailKey(email)) return 'skipped' as const;
     try {
       const next = { name, email, attributes: { ...user.attributes, ...attributes } };
       const changed = changedFields(user, next);

@@ -24,7 +24,7 @@ export async function wholeLog({ request }: Pick<TestApp, 'request'>, limit = 10
 }
 
 /** The users that the log tells of, by id. */
-export function fold(changes: readonly Change[]): User[] {
+export function fold(changes: readonly Pick<Change, 'userId' | 'user'>[]): User[] {
   const users = new Map<number, User>();
   for (const { userId, user } of changes) {
     if (user === null) users.delete(userId);
