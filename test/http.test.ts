@@ -1,6 +1,13 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import Fastify from 'fastify';
 import t, { type Test } from 'tap';
+import db from '../src/db/plugin.ts';
+import { entities } from '../src/entities.ts';
+import problem from '../src/http/problem.ts';
+import streams from '../src/http/streams.ts';
+import health from '../src/operations/health.ts';
+import metrics from '../src/operations/metrics.ts';
 import { startApp } from './support/app.ts';
 import { checkAnswer, fetch } from './support/fetch.ts';
 
@@ -237,4 +244,24 @@ t.test('two services live in one process, each with its own people', async (t) =
   t.equal((await two.request('GET', '/users/1')).status, 404);
   await one.app.close();
   t.equal((await two.request('GET', '/users')).status, 200, 'and one outlives the other');
+});
+
+t.test('each request has an entity manager of its own, and one only', async (t) => {
+  const app = Fastify();
+  for (const before of [problem, health]) await app.register(before);
+  await app.register(streams, { mostPerClient: 1 });
+  await app.register(metrics);
+  await app.register(db, { databaseUrl: 'sqlite::memory:', poolMax: 1, minFreeBytes: 0, entities });
+  t.teardown(() => app.close());
+  const seen: unknown[] = [];
+  app.get('/', { schema: { security: [] } }, async (request) => {
+    seen.push(request.em, request.em);
+    return {};
+  });
+  await app.inject('/');
+  await app.inject('/');
+  t.equal(seen[0], seen[1]);
+  t.equal(seen[2], seen[3]);
+  t.not(seen[0], seen[2]);
+  t.notOk(seen.includes(app.orm.em), 'never the one they are all forked from');
 });

@@ -1,4 +1,5 @@
 import type { AnyEntity, EntityClass } from '@mikro-orm/core';
+import type { EntityManager } from '@mikro-orm/sql';
 import type { FastifyInstance } from 'fastify';
 import plugin from 'fastify-plugin';
 import { Bell } from './bell.ts';
@@ -27,6 +28,10 @@ declare module 'fastify' {
     /** The one door for writes: runs `work` in a transaction, perhaps with others', and settles after the commit. */
     write<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
   }
+  interface FastifyRequest {
+    /** This request's own entity manager, made when it is first asked for. */
+    readonly em: EntityManager;
+  }
 }
 
 interface Options {
@@ -49,6 +54,8 @@ export default plugin(
     app.addHook('onError', async (_request, _reply, error) => failed(error));
     const parallel = dialectOf(databaseUrl) === 'sqlite' ? 1 : WRITERS_AT_ONCE;
     const writes = new WriteQueue(orm, parallel, (topic) => bell.ring(topic), failed);
+    const forks = new WeakMap<object, EntityManager>();
+
     const reader = await openReader(orm, databaseUrl, failed);
     const probe = openProbe(orm, databaseUrl);
     checkHealth(app, { databaseUrl, probe, minFreeBytes, isDamaged: () => isDamaged });
@@ -60,6 +67,16 @@ export default plugin(
     app.decorate('writeQueue', writes);
     const write: FastifyInstance['write'] = (work) => writes.run(work);
     app.decorate('write', app.tracing === undefined ? write : app.tracing.write(write, bell));
+    app.decorateRequest('em', {
+      getter() {
+        let em = forks.get(this);
+        if (em === undefined) {
+          em = orm.em.fork();
+          forks.set(this, em);
+        }
+        return em;
+      },
+    });
     app.addHook('onReady', async () => bell.start());
     app.addHook('onClose', async () => {
       await bell.stop();
