@@ -133,7 +133,10 @@ const PLANTS: Record<string, Plant[]> = {
       'one of the service itself is left',
       ({ tasks }) => tasks.push({ ...taskOf(tasks, 1), id: 20, state: 'queued' }),
     ],
-    ['a child is lost', ({ tasks }) => tasks.splice(4, 1)],
+    [
+      'a child is lost',
+      ({ tasks }) => tasks.splice(3, 2, { ...taskOf(tasks, 4), result: { tasks: [{ id: 6 }] } }),
+    ],
     ['a child is there twice', ({ tasks }) => tasks.push({ ...taskOf(tasks, 5), id: 20 })],
     ['a child failed', ({ tasks }) => Object.assign(taskOf(tasks, 5), { state: 'failed' })],
     [

@@ -100,16 +100,13 @@ export function unknownsAreWhole(history: History, traces: Traces): string[] {
     });
 }
 
-/** Every change is somebody's. */
+/** Every change is somebody's; those of the erased are counted. */
 export function nothingMadeUp(history: History, log: readonly Change[], traces: Traces): string[] {
   const asked = new Set(
     history.acts.filter(({ fate }) => fate !== 'refused').map((act) => `${TYPES[act.does]} ${keyOf(act)}`),
   );
-  // An erasure deletes first.
-  for (const { does, fate, userId } of history.acts)
-    if (does === 'erase' && fate !== 'refused') asked.add(`user.deleted ${userId}`);
   return log
-    .filter(({ userId, type, user }) => user !== null || type === 'user.deleted' || !traces.isErased(userId))
+    .filter(({ userId, user }) => user !== null || !traces.isErased(userId))
     .filter((change) => !asked.has(`${change.type} ${markOf(change) ?? change.userId}`))
     .map((change) => `nobody asked for ${JSON.stringify(change)}`);
 }

@@ -70,7 +70,7 @@ async function open({ life }: Scene, base: string, text: string): Promise<Socket
 }
 
 /** What did not become of the sockets: each has to be closed by the service. */
-function leftOpen(sockets: readonly Socket[]): string[] {
+export function leftOpen(sockets: readonly Pick<Socket, 'readyState'>[]): string[] {
   const left = sockets.filter(({ readyState }) => readyState !== 'closed').length;
   return left === 0 ? [] : [`${left} of ${sockets.length} silent connections are still open`];
 }
