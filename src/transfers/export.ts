@@ -106,6 +106,7 @@ async function pageThen(
 /** The users that have changed since a position, read from the log once, as it grows. */
 class ChangesSince {
   readonly #reader: Reader;
+  readonly #from: number;
   readonly #last: number;
   #position: number;
   /** Only those who are still to be exported: an import beside an export makes millions of changes. */
@@ -115,17 +116,26 @@ class ChangesSince {
   /** `last`: the greatest id that will be asked for. */
   constructor(reader: Reader, position: number, last: number) {
     this.#reader = reader;
+    this.#from = position;
     this.#position = position;
     this.#last = last;
   }
 
+  /** @throws {Error} when some of the log has been pruned since */
   async users({ after, to }: Range): Promise<Set<number>> {
     for (;;) {
-      const rows = await this.#reader.read<{ position: number | string; user_id: number }>(
-        'select position, user_id from changes where position > ? order by position limit ?',
+      const rows = await this.#reader.read<{
+        kept_after: number | string;
+        position: number | string | null;
+        user_id: number | null;
+      }>(
+        `select kept_after, position, user_id from change_log left join changes on position > ?
+         order by position limit ?`,
         [this.#position, PAGE_CHANGES],
       );
-      for (const { user_id: id } of rows) if (id > this.#done && id <= this.#last) this.#ids.add(id);
+      if (Number(rows[0]?.kept_after) > this.#from) throw notKept();
+      for (const { user_id: id } of rows)
+        if (id !== null && id > this.#done && id <= this.#last) this.#ids.add(id);
       this.#position = Number(rows.at(-1)?.position ?? this.#position);
       if (rows.length < PAGE_CHANGES) break;
     }
@@ -158,7 +168,7 @@ async function statesThen(reader: Reader, ids: ReadonlySet<number>, position: nu
     [[...ids]],
   );
   const { keptAfter } = await readExtent(reader);
-  if (keptAfter > position) throw new Error('the log is not kept that far back');
+  if (keptAfter > position) throw notKept();
   const states = new Map<number, string | null>();
   const byUser = Map.groupBy(rows, ({ user_id: id }) => id);
   for (const id of ids) {
@@ -168,6 +178,10 @@ async function statesThen(reader: Reader, ids: ReadonlySet<number>, position: nu
     states.set(id, (then ?? next)?.state ?? null);
   }
   return [...states.values()].flatMap((state) => (state === null ? [] : [JSON.parse(state) as User]));
+}
+
+function notKept(): Error {
+  return new Error('the log is not kept that far back');
 }
 
 function matches(user: User, { email, name, q }: UserFilter): boolean {
