@@ -258,7 +258,8 @@ onEachDatabase('what a revoked key has begun is not finished', async (t, dialect
     response.on('data', (chunk: Buffer) => {
       bytes += chunk.length;
     });
-    await once(response, 'close');
+    response.on('error', () => {}); // it is cut off
+    await new Promise((resolve) => response.once('close', resolve));
     t.notOk(response.complete, `${url} is cut off`);
     t.ok(bytes < 15_000_000, `after ${bytes} bytes`);
   }
