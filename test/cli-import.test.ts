@@ -132,7 +132,7 @@ t.test('what cannot be read or written is said before anything is sent', async (
 });
 
 t.test('the refused rows do not go where the file is', async (t) => {
-  const fake = await startFakeTransfers(t);
+  const fake = await startFakeTransfers(t, { task: { id: 7, state: 'succeeded', result: ALL_IN } });
   const file = await fileOf(t);
   const other = `${file}.link`;
   await symlink(file, other);
