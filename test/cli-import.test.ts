@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { readFile, truncate, writeFile } from 'node:fs/promises';
+import { readFile, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { runCommand, startCommand } from './support/command.ts';
@@ -126,6 +126,23 @@ t.test('what cannot be read or written is said before anything is sent', async (
     const { code, stderr } = await runCommand(t, ['import', ...args], envOf(fake));
     t.equal(code, 2);
     t.match(stderr, /cannot be (read|written): /);
+  }
+  t.strictSame(fake.requests, []);
+});
+
+t.test('the refused rows do not go where the file is', async (t) => {
+  const fake = await startFakeTransfers(t, { task: { id: 7, state: 'succeeded', result: ALL_IN } });
+  const file = await fileOf(t);
+  const other = `${file}.link`;
+  await symlink(file, other);
+  const shell = ['bash', '-c', `exec "$0" src/cli/muster.ts import - --errors "$1" < "$1"`, process.execPath];
+  for (const { code, stderr } of [
+    await runCommand(t, ['import', file, '--errors', file], envOf(fake)),
+    await runCommand(t, ['import', file, '--dry-run', '--errors', other], envOf(fake)),
+    await runCommand(t, [file], { ...envOf(fake), command: shell }),
+  ]) {
+    t.equal(code, 2);
+    t.match(stderr, /^\S+ cannot be written: it is the file that is imported\n$/);
   }
   t.strictSame(fake.requests, []);
 });

@@ -32,7 +32,10 @@ export const importUsers: Command = {
   async run(call) {
     const patienceMs = readWholeNumber('--patience', call.options.patience ?? '60', 1e9) * 1000;
     const service = new Service(call);
-    if (call.options.errors !== undefined) await checkOutput(call.options.errors, call);
+    if (call.options.errors !== undefined) {
+      await checkOutput(call.options.errors, call);
+      await checkOther(call.args[0], call.options.errors);
+    }
     const id = await upload(call, service, patienceMs);
     const progress = new Progress(call.stderr, 'importing');
     const onProgress = ({ done, total, bytes, totalBytes }: TaskProgress) => {
@@ -156,6 +159,14 @@ async function openInput(call: Call): Promise<{ file: Readable; size?: number }>
   } catch (error) {
     throw cannotRead(call, error);
   }
+}
+
+/** What is imported is perhaps the only copy. @throws {CommandError} `usage` */
+async function checkOther(file = '', target: string): Promise<void> {
+  const paths = [file === '-' ? '/dev/stdin' : file, target];
+  const [from, to] = await Promise.all(paths.map((path) => stat(path).catch(() => undefined)));
+  if (from?.isFile() && from.dev === to?.dev && from.ino === to.ino)
+    throw new CommandError(EXIT.usage, `${target} cannot be written: it is the file that is imported`);
 }
 
 function cannotRead({ args: [path] }: Call, error: unknown): CommandError {
