@@ -73,6 +73,22 @@ onEachDatabase('refused rows can be mended and sent again as they are', async (t
     created: 1,
   });
 
+  const broken = await importFile(app, '\ufeffname,email\nAda,ada@@example.com\nshort\nx,"a"b,\n');
+  const errorsOf = async (id: number) => (await app.request('GET', `/tasks/${id}/errors`)).text;
+  const once = await errorsOf(broken.id);
+  let sent = once;
+  for (let round = 1; round <= 3; round++) {
+    const task = await importFile(app, sent);
+    t.match(task.result, { created: 0, refused: 3 });
+    sent = await errorsOf(task.id);
+  }
+  const ownColumns = (text: string) => text.replace(/^\d+,"(?:[^"]|"")*",/gm, '');
+  t.equal(ownColumns(sent), ownColumns(once), 'however often');
+  const byHand = await importFile(app, '"muster-line",Muster-Reason,name,email\n2,no email,Ada,\n');
+  t.match((await errorsOf(byHand.id)).split('\r\n'), ['muster-line,muster-reason,name,email', /",Ada,$/, '']);
+  const spaced = await importFile(app, '{"muster-line": 1, "muster-reason": "no", "name": "No"}', NDJSON);
+  t.match(await errorsOf(spaced.id), /^{"muster-line":1,"muster-reason":"[^"]+", "name": "No"}\n$/);
+
   const lines = '{"name":"Bob","email":"bob"}\n[1]\n{"name":\n{"name":"No","email":"n@x.org","extra":1}\n';
   const fourth = await importFile(app, lines, NDJSON);
   t.match(fourth.result, { created: 0, refused: 4 });

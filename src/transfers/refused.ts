@@ -40,10 +40,14 @@ export async function* refusedRows(
   format: Format,
   header: Buffer | null,
 ): AsyncGenerator<Buffer> {
+  let wasNoted = false;
   if (format === 'csv' && header !== null) {
-    const names = withoutLineEnd(header.subarray(bomLength(header)));
-    yield Buffer.concat([Buffer.from('muster-line,muster-reason,'), withoutLineStart(names), CRLF]);
+    const names = withoutLineStart(withoutLineEnd(header.subarray(bomLength(header))));
+    const own = behind(CSV_NOTES_HEADER, names);
+    wasNoted = own.length < names.length;
+    yield Buffer.concat([Buffer.from('muster-line,muster-reason,'), own, CRLF]);
   }
+  const csvRow = (one: RefusedRow) => csvRowOf(one, wasNoted);
   for (let after = 0; ; ) {
     const page = await reader.read<RefusedRow>(
       'select line, reason, row from import_errors where task_id = ? and line > ? order by line limit ?',
@@ -58,9 +62,17 @@ export async function* refusedRows(
 
 const CRLF = Buffer.from('\r\n');
 
-/** The row byte by byte, behind two cells. */
-function csvRow({ line, reason, row }: RefusedRow): Buffer[] {
-  return [Buffer.from(`${line},"${reason.replaceAll('"', '""')}",`), row, CRLF];
+/** The row byte by byte, behind two cells; in the place of those that stand there when it was sent again. */
+function csvRowOf({ line, reason, row }: RefusedRow, wasNoted: boolean): Buffer[] {
+  const own = wasNoted ? behind(CSV_NOTES, row) : row;
+  return [Buffer.from(`${line},"${reason.replaceAll('"', '""')}",`), own, CRLF];
+}
+
+const CSV_NOTES_HEADER = /^"?muster-line"?,"?muster-reason"?,/i;
+const CSV_NOTES = /^(?:(?:"[^"]*(?:""[^"]*)*"|[^",]*),){2}/;
+
+function behind(notes: RegExp, bytes: Buffer): Buffer {
+  return bytes.subarray(notes.exec(bytes.toString('latin1'))?.[0].length ?? 0);
 }
 
 /** The members of an object as they were sent, behind two; what is none, or no JSON at all, as a text in a member. */
@@ -76,7 +88,7 @@ function ndjsonRow({ line, reason, row }: RefusedRow): Buffer[] {
 }
 
 /** What stands here already when a row is sent and refused again: a name may be given once. */
-const NOTES = /^"muster-line":\d+,"muster-reason":"(?:[^"\\]|\\.)*",?/;
+const NOTES = /^\s*"muster-line"\s*:\s*\d+\s*,\s*"muster-reason"\s*:\s*"(?:[^"\\]|\\.)*"\s*,?/;
 
 function isJson(text: string): boolean {
   try {
