@@ -80,6 +80,13 @@ t.test('a device is written to, a link followed, neither is replaced', async (t)
   t.ok((await lstat(full)).isSymbolicLink());
 });
 
+t.test('a stdout that takes no more ends it with one line', async (t) => {
+  const fake = await startFakeTransfers(t, { exported: [HEADER, ROW] });
+  const shell = ['bash', '-c', `exec "$0" src/cli/muster.ts "$@" > /dev/full`, process.execPath];
+  const { code, stderr } = await runCommand(t, ['export'], { env: { MUSTER_URL: fake.url }, command: shell });
+  t.strictSame([code, stderr], [2, 'stdout cannot be written: ENOSPC: no space left on device, write\n']);
+});
+
 t.test('a refusal writes nothing', async (t) => {
   const fake = await startFakeTransfers(t);
   const folder = t.testdir({});

@@ -34,16 +34,14 @@ function cannotWrite(target: string, error: unknown): CommandError {
  */
 export async function writeOutput(target: string | undefined, source: Readable, call: Call): Promise<void> {
   const { signal } = call;
-  if (isStdout(target)) {
-    await pipeline(source, call.stdout, { end: false, signal });
-    return;
-  }
   try {
-    await writeFile(target, source, signal);
+    if (isStdout(target)) await pipeline(source, call.stdout, { end: false, signal });
+    else await writeFile(target, source, signal);
   } catch (error) {
-    const { syscall, path } = error as NodeJS.ErrnoException;
+    const { syscall, path, code } = error as NodeJS.ErrnoException;
     if (path === undefined && syscall !== 'write') throw error;
-    throw cannotWrite(target, error);
+    if (isStdout(target) && code === 'EPIPE') throw error; // nobody reads any more
+    throw cannotWrite(isStdout(target) ? 'stdout' : target, error);
   }
 }
 
