@@ -72,6 +72,18 @@ t.test('a check finds a damaged index, which no look-up has met, while the servi
   t.match(await check(), { code: 2, stderr: /muster\.db is damaged: .*index changes_user_id_version/ });
 });
 
+t.test('a check of a database that is not there says so', async (t) => {
+  const databaseUrl = await emptyDatabase(t, 'sqlite');
+  const check = () => runCommand(t, ['check'], { env: { DATABASE_URL: databaseUrl } });
+  t.match(await check(), { code: 2, stderr: /^there is no database at .*muster\.db\n$/ });
+  await writeFile(databaseUrl.replace('sqlite:', ''), '');
+  t.match(
+    await check(),
+    { code: 2, stderr: /^there is no database at .*muster\.db\n$/ },
+    'nor in an empty file',
+  );
+});
+
 t.test('a backup overwrites nothing, and leaves nothing behind when it fails', async (t) => {
   const databaseUrl = await emptyDatabase(t, 'sqlite');
   await startApp(t, 'sqlite', { databaseUrl });

@@ -1,10 +1,11 @@
+import { statSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { StartError } from '../errors.ts';
 import { dialectOf, sqlitePath } from './url.ts';
 
 /**
  * Reads every page of an SQLite database, also while a service works on it, and compares each index with its table.
- * @throws {StartError} with the first things that are wrong
+ * @throws {StartError} when there is none, or with the first things that are wrong
  */
 export function checkDatabase(databaseUrl: string): void {
   if (dialectOf(databaseUrl) === 'postgresql') {
@@ -12,6 +13,8 @@ export function checkDatabase(databaseUrl: string): void {
   }
   const path = sqlitePath(databaseUrl);
   if (path === ':memory:') throw new StartError('a database in memory cannot be read by another process');
+  const there = statSync(path, { throwIfNoEntry: false });
+  if (!there?.isFile() || there.size === 0) throw new StartError(`there is no database at ${path}`);
   let found: string[];
   try {
     found = integrityOf(path);
