@@ -157,6 +157,10 @@ onEachDatabase('what becomes of a row whose email is taken is said in the query'
     progress: { counts: { created: 1, refused: 1 } },
   });
   t.equal((await listed(app)).length, 3, 'what was before it stays');
+  const dry = await importFile(app, 'name,email\nNewer,newer@example.com\nBob,bob@example.com\n', {
+    query: 'onConflict=fail&dryRun=true',
+  });
+  t.match(dry.error, { message: /^Line 3: .* writes no user; with the 1 rows .* would be done: 1 created/ });
 });
 
 onEachDatabase(

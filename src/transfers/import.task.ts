@@ -96,7 +96,7 @@ async function importRows(
     counts = addCounts(counts, applied.outcomes);
     for (const email of applied.emails) seen.add(email);
     report(context, source, place.offset, counts);
-    if (applied.conflict !== undefined) throw conflictAt(applied.conflict.row.line, counts);
+    if (applied.conflict !== undefined) throw conflictAt(applied.conflict.row.line, counts, input.dryRun);
     await pace.rest(performance.now() - begun, signal);
   }
   report(context, source, source.bytes, counts);
@@ -182,10 +182,12 @@ function report({ progress }: TaskContext<Input>, { bytes }: Source, offset: num
   progress(done, total, { bytes: offset, totalBytes: bytes, counts: { ...counts } });
 }
 
-function conflictAt(line: number, counts: Counts): PermanentFailure {
+function conflictAt(line: number, counts: Counts, dryRun: boolean): PermanentFailure {
   const done = Object.entries(counts).map(([name, many]) => `${many} ${name}`);
+  const rows = `with the ${doneOf(counts)} rows before it`;
+  const so = dryRun ? `A dry run writes no user; ${rows} would be done` : `What was done ${rows} stays`;
   return new PermanentFailure(
-    `Line ${line}: another user has this email. What was done with the ${doneOf(counts)} rows before it stays: ${done.join(', ')}.`,
+    `Line ${line}: another user has this email. ${so}: ${done.join(', ')}.`,
     'email-taken',
   );
 }
