@@ -201,6 +201,13 @@ onEachDatabase(
       ).status,
       400,
     );
+    for (const [header, said] of [
+      ['name;email;team', /there is no column name, but ";": cells are separated by commas/],
+      ['name\temail', /no column name, but "\\t": cells/],
+    ] as const) {
+      const answer = await send(`${header}\n`, 'text/csv');
+      t.match([answer.status, answer.json().detail], [422, said], header);
+    }
     for (const table of ['uploads', 'upload_blocks']) t.equal(await countRows(app, table), 0, table);
     t.match((await importFile(app, '', NDJSON)).result, { created: 0, refused: 0 });
   },

@@ -32,7 +32,7 @@ export function readColumns(header: readonly string[]): Columns {
     names.set(key, at);
   }
   for (const name of ['name', 'email']) {
-    if (!known.has(name)) throw invalidHeader(`there is no column ${name}`);
+    if (!known.has(name)) throw invalidHeader(`there is no column ${name}${otherSeparator(header)}`);
   }
   const place = (name: string) => known.get(name) ?? -1;
   return {
@@ -42,6 +42,12 @@ export function readColumns(header: readonly string[]): Columns {
     attributes: place('attributes'),
     others: [...others].map(([name, at]) => [at, name]),
   };
+}
+
+/** As spreadsheets write where the comma is in numbers. */
+function otherSeparator([only = '', ...more]: readonly string[]): string {
+  const [found] = more.length > 0 ? [] : (/[;\t]/.exec(only) ?? []);
+  return found === undefined ? '' : `, but ${JSON.stringify(found)}: cells are separated by commas`;
 }
 
 /** An empty cell of an attribute is none: CSV cannot tell an empty text from nothing. */
