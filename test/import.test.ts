@@ -20,7 +20,7 @@ async function listed(app: TestApp): Promise<Listed[]> {
 onEachDatabase('a CSV becomes users, with their changes, and says what it refused', async (t, dialect) => {
   const app = await startApp(t, dialect);
   const file = [
-    '\ufeffTeam, EMAIL ,Name,attributes,id\r\n',
+    '\ufeffTeam,EMAIL,Name,attributes,id\r\n',
     'engines,ada@example.com,Ada Lovelace,"{""desk"":12}",77\r\n',
     '\r\n',
     ',grace@example.com,"Grace ""G"" Hopper",,\n',
@@ -50,7 +50,7 @@ onEachDatabase('a CSV becomes users, with their changes, and says what it refuse
   t.strictSame(
     errors.text.split('\r\n').map((line) => line.replace(/^(\d+),".*",/, '$1: ')),
     [
-      'muster-line,muster-reason,Team, EMAIL ,Name,attributes,id',
+      'muster-line,muster-reason,Team,EMAIL,Name,attributes,id',
       '5: x,nobody,Bad,,',
       '6: short',
       '10: x,q@example.com,Quo"te,,',
@@ -204,6 +204,8 @@ onEachDatabase(
     for (const [header, said] of [
       ['name;email;team', /there is no column name, but ";": cells are separated by commas/],
       ['name\temail', /no column name, but "\\t": cells/],
+      ['name, email', /" email" has white space around it/],
+      ['name,email,muster-line ', /"muster-line " has white space around it/],
     ] as const) {
       const answer = await send(`${header}\n`, 'text/csv');
       t.match([answer.status, answer.json().detail], [422, said], header);

@@ -24,6 +24,9 @@ export function readColumns(header: readonly string[]): Columns {
   const others = new Map<string, number>();
   for (const [at, written] of header.entries()) {
     const name = written.trim().toLowerCase();
+    const isOurs = KNOWN.includes(name) || NOTES.includes(name);
+    if (isOurs && written.trim() !== written)
+      throw invalidHeader(`${JSON.stringify(written)} has white space around it`);
     if (NOTES.includes(name)) continue;
     const [names, key] = KNOWN.includes(name) ? [known, name] : [others, written];
     if (name === '') throw invalidHeader(`column ${at + 1} has no name`);
