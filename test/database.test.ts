@@ -1,4 +1,15 @@
-import { copyFile, link, open, readdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import {
+  copyFile,
+  link,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rm,
+  symlink,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSchema } from '@mikro-orm/sql';
 import Database from 'better-sqlite3';
@@ -201,6 +212,15 @@ t.test('a PostgreSQL that is away stops the start with one line, and no password
     /^Muster does not start: the database "?postgresql:\/\/127\.0\.0\.1:\d+\/muster cannot be opened: .*ECONNREFUSED.*\n$/,
   );
   t.notMatch(output, /hush/);
+});
+
+t.test('a folder is no database, and the start says so', async (t) => {
+  const folder = await temporaryFolder(t);
+  await mkdir(join(folder, 'data'));
+  await t.rejects(openMigratedDatabase({ databaseUrl: `sqlite:${join(folder, 'data')}`, entities }), {
+    message: /data cannot be used: it is a folder$/,
+  });
+  t.strictSame(await readdir(folder), ['data'], 'nothing is made beside it');
 });
 
 t.test('a database that does not exist is not made by a wrong name', async (t) => {

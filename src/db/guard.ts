@@ -55,6 +55,7 @@ async function guardOf(path: string): Promise<string> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 }).catch(refuse(path));
   const real = await realpath(path).catch(() => path);
   const there = await stat(real).catch(() => undefined);
+  if (there?.isDirectory()) refuse(path)(new Error('it is a folder'));
   if (there?.isFile() && there.nlink > 1) {
     throw new StartError(
       `${path} has another name (a hard link), by which it could be served at the same time: remove that, or serve a copy`,
