@@ -65,14 +65,14 @@ function tracingOf(env: Env): { sampler: string; ratio: number } | undefined {
   ];
   const exporter = read('OTEL_TRACES_EXPORTER', OTEL_SETTINGS.OTEL_TRACES_EXPORTER);
   const isDisabled = read('OTEL_SDK_DISABLED', OTEL_SETTINGS.OTEL_SDK_DISABLED) === 'true';
-  const isAsked = urls.some((url) => url !== 'none') || env.OTEL_TRACES_EXPORTER === 'otlp';
-  if (!isAsked || isDisabled || exporter === 'none') return undefined;
   read('OTEL_EXPORTER_OTLP_PROTOCOL', OTEL_SETTINGS.OTEL_EXPORTER_OTLP_PROTOCOL);
   read('OTEL_EXPORTER_OTLP_TRACES_PROTOCOL', OTEL_SETTINGS.OTEL_EXPORTER_OTLP_TRACES_PROTOCOL);
-  return {
+  const sampling = {
     sampler: read('OTEL_TRACES_SAMPLER', OTEL_SETTINGS.OTEL_TRACES_SAMPLER),
     ratio: read('OTEL_TRACES_SAMPLER_ARG', OTEL_SETTINGS.OTEL_TRACES_SAMPLER_ARG),
   };
+  const isAsked = urls.some((url) => url !== 'none') || env.OTEL_TRACES_EXPORTER === 'otlp';
+  return isAsked && !isDisabled && exporter !== 'none' ? sampling : undefined;
 }
 
 function jwtOf(issuer: string, audience: string): { issuer: string; audience: string } | undefined {

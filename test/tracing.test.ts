@@ -148,5 +148,6 @@ t.test('the standard variables say whether traces are made, and of what', async 
     t.throws(() => loadConfig({ ...endpoint, [name]: value }), {
       message: new RegExp(`^${name}=".+" cannot be used: allowed is`),
     });
+    t.throws(() => loadConfig({ [name]: value }), { message: name }, 'also when none are asked for');
   }
 });
