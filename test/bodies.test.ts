@@ -29,6 +29,7 @@ const refused: [title: string, body: string | Buffer, where: RegExp][] = [
   ['a number too large', '{"attributes": [1e999]}', /#\/attributes\/0.*float/],
   ['a number too small', '{"attributes": {"n": 1e-999}}', /#\/attributes\/n.*float/],
   ['more digits than a float holds', '{"attributes": {"n": 0.12345678901234567890}}', /float/],
+  ['minus zero', '{"attributes": {"n": [1, -0.0]}}', /#\/attributes\/n\/1.*-0/],
   ['NUL in a value', '{"name": "a\\u0000b"}', /#\/name.*NUL/],
   ['NUL in a name', '{"attributes": {"a\\u0000": 1}}', /NUL/],
   ['half a surrogate pair', '{"name": "\\ud800"}', /#\/name.*surrogate/],

@@ -9,8 +9,8 @@ export const MAX_DEPTH = 32;
 /**
  * Parses JSON so that nothing is lost or silently changed on the way in: I-JSON (RFC 7493), which refuses what
  * `JSON.parse` mends or forgets — a name given twice (§2.3), a number that a double cannot hold (§2.2), a lone
- * surrogate and bytes that are no UTF-8 (§2.1) — and also NUL, which no database keeps, `__proto__` as a name, and
- * nesting deeper than 32. `depth` is less than that for what is to stand within something else.
+ * surrogate and bytes that are no UTF-8 (§2.1) — and also NUL, which no database keeps, -0, which is written as 0,
+ * `__proto__` as a name, and nesting deeper than 32. `depth` is less than that for what is to stand within something else.
  * @throws {Malformed} saying where
  */
 export function parseJson(bytes: Buffer, depth = MAX_DEPTH): unknown {
@@ -55,9 +55,9 @@ function isPlain(text: string, value: unknown, depth: number): boolean {
 
 const [QUOTE, BACKSLASH, COLON, MINUS, NINE, SMALL_E, LARGE_E] = [0x22, 0x5c, 0x3a, 0x2d, 0x39, 0x65, 0x45];
 
-/** NaN for what is nested deeper. */
+/** NaN for what is nested deeper, and for -0. */
 function countNames(value: unknown, depth: number): number {
-  if (typeof value !== 'object' || value === null) return 0;
+  if (typeof value !== 'object' || value === null) return Object.is(value, -0) ? Number.NaN : 0;
   if (depth === 0) return Number.NaN;
   const members: unknown[] = Array.isArray(value) ? value : Object.values(value);
   let names = Array.isArray(value) ? 0 : members.length;
@@ -105,8 +105,9 @@ function inspect(text: string, mostDepth: number): void {
       onLiteralValue(value, offset, length, _line, _character, path) {
         if (typeof value === 'string') checkText(value, path);
         if (typeof value !== 'number') return;
-        if (survives(text.slice(offset, offset + length), value)) return;
-        throw refused(path, 'is a number that a 64-bit float cannot hold: send it as a string');
+        if (!survives(text.slice(offset, offset + length), value))
+          throw refused(path, 'is a number that a 64-bit float cannot hold: send it as a string');
+        if (Object.is(value, -0)) throw refused(path, 'is -0, which would become 0');
       },
       onError(code, offset, length, line, character) {
         throw brokenAt(line, character, whatIsWrong(code, text.slice(offset, offset + length)));

@@ -88,13 +88,14 @@ export function readStrictly(bytes: Buffer): unknown {
   return value;
 }
 
-/** The number, if what a double gives back as text is the same decimal. JSON has no -0 of its own: it is 0. */
+/** The number, if what a double gives back as text is the same decimal; of -0 it is 0. */
 function exactly(written: string): number {
   const value = Number(written);
   if (!Number.isFinite(value) || decimalOf(written) !== decimalOf(String(value))) {
     throw new NotKept(`${written} is no double`);
   }
-  return value === 0 ? 0 : value;
+  if (Object.is(value, -0)) throw new NotKept(`${written} is 0`);
+  return value;
 }
 
 /** `[digits, power of ten]` as text, with no zeros at either end of the digits. */
