@@ -291,6 +291,7 @@ onEachDatabase('what comes after other types were asked for is not passed over',
   const { id } = await makeWebhook(muster, receiver.url, { types: ['user.deleted'] });
   const { reader } = muster.app;
   const { read } = reader;
+  const patched = Promise.withResolvers<void>();
   reader.read = async (sql, values) => {
     const rows = await read<never>(sql, values);
     if (/from webhooks where id/.test(sql)) {
@@ -298,10 +299,12 @@ onEachDatabase('what comes after other types were asked for is not passed over',
       reader.read = read;
       await muster.request('PATCH', `/webhooks/${id}`, { json: { types: null } });
       await addUser(muster, 'Grace');
+      patched.resolve();
     }
     return rows;
   };
   await addUser(muster, 'Ada');
+  await patched.promise;
   await webhookWhen(muster, id, ({ position }) => position === 2);
   t.ok(receiver.received.some(({ body }) => body.data.position === 2));
 });
