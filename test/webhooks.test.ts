@@ -282,3 +282,27 @@ onEachDatabase(
     await webhookWhen(muster, id, ({ position }) => position === 1);
   },
 );
+
+onEachDatabase('what comes after other types were asked for is not passed over', async (t, dialect) => {
+  const receiver = await startReceiver(t);
+  const muster = await startApp(t, dialect, LOCAL);
+  const { id } = await makeWebhook(muster, receiver.url, { types: ['user.deleted'] });
+  const { reader } = muster.app;
+  const { read } = reader;
+  const patched = Promise.withResolvers<void>();
+  reader.read = async (sql, values) => {
+    const rows = await read<never>(sql, values);
+    if (/from webhooks where id/.test(sql)) {
+      // A delivery knows the old types, and has not read the log.
+      reader.read = read;
+      await muster.request('PATCH', `/webhooks/${id}`, { json: { types: null } });
+      await addUser(muster, 'Grace');
+      patched.resolve();
+    }
+    return rows;
+  };
+  await addUser(muster, 'Ada');
+  await patched.promise;
+  await webhookWhen(muster, id, ({ position }) => position === 2);
+  t.ok(receiver.received.some(({ body }) => body.data.position === 2));
+});

@@ -10,7 +10,7 @@ export interface OldSecret {
 /**
  * A URL that wants changes pushed to it. All changes up to `position` have been acknowledged or were none of its
  * `types`, and of those after it `acknowledged` have: they overtook a change of another user that has failed. `epoch` is
- * raised when the position is set from outside: what is still to be written about the time before is dropped.
+ * raised when the position or the types are set from outside: what is still to be written about the time before is dropped.
  */
 const WebhookSchema = defineEntity({
   name: 'Webhook',

@@ -91,11 +91,13 @@ export async function updateWebhook(tx: Tx, id: number, patch: WebhookPatch): Pr
   const { url, types, description, enabled } = patch;
   const now = new Date();
   const parts: [string, unknown[]][] = [['updated_at = ?', [now]]];
-  if (url !== undefined) parts.push([`url = ?, ${ANEW}`, [url]]);
+  if (url !== undefined) parts.push(['url = ?', [url]]);
   if (types !== undefined) parts.push(['types = ?', [jsonOrNull(types)]]);
   if (description !== undefined) parts.push(['description = ?', [description]]);
-  if (enabled === true) parts.push([`${ENABLE}${url === undefined ? `, ${ANEW}` : ''}`, []]);
+  if (enabled === true) parts.push([ENABLE, []]);
   if (enabled === false) parts.push([DISABLE, [now, 'It was disabled by a request.']]);
+  if (url !== undefined || enabled === true) parts.push([ANEW, []]);
+  else if (types !== undefined) parts.push([DROP_ROUND, []]); // it passes by what only the new ones let through
   const set = parts.map(([one]) => one).join(', ');
   const values = parts.flatMap(([, some]) => some);
   const row = await update(tx, id, set, values);
@@ -106,11 +108,13 @@ export async function updateWebhook(tx: Tx, id: number, patch: WebhookPatch): Pr
 /** The first reason stays. */
 export const DISABLE =
   'disabled_at = coalesce(disabled_at, ?), disabled_reason = coalesce(disabled_reason, ?)';
+/** What comes of a round that is on its way does not count. */
+const DROP_ROUND = 'epoch = epoch + 1';
 /**
- * Nothing is waited for any more, and what comes of a round that is on its way does not count. A delivery that is just
- * about to wait for a failure is woken by the courier: all is to be tried that comes after position 0.
+ * Nor is anything waited for any more. A delivery that is just about to wait for a failure is woken by the courier: all is
+ * to be tried that comes after position 0.
  */
-const ANEW = 'retry_at = null, tried_up_to = 0, epoch = epoch + 1';
+const ANEW = `retry_at = null, tried_up_to = 0, ${DROP_ROUND}`;
 const ENABLE = `disabled_at = null, disabled_reason = null, failures = 0, failing_since = null, last_error = null`;
 
 /** @throws {NotFound} */
