@@ -1,9 +1,11 @@
+import type { ServerResponse } from 'node:http';
 import { Webhook } from 'standardwebhooks';
 import t from 'tap';
 import type { Tx } from '../src/db/tx.ts';
 import { WriteQueue } from '../src/db/writes.ts';
 import { startApp } from './support/app.ts';
 import { emptyDatabase, onEachDatabase } from './support/databases.ts';
+import { wholeLog } from './support/log.ts';
 import { isSignedBy, LOCAL, type Received, startReceiver } from './support/receiver.ts';
 import { settled } from './support/tasks.ts';
 import {
@@ -305,4 +307,29 @@ onEachDatabase('what comes after other types were asked for is not passed over',
   await patched.promise;
   await webhookWhen(muster, id, ({ position }) => position === 2);
   t.ok(receiver.received.some(({ body }) => body.data.position === 2));
+});
+
+onEachDatabase('who was erased while a receiver took its time is sent no more', async (t, dialect) => {
+  const first = Promise.withResolvers<ServerResponse>();
+  const receiver = await startReceiver(t, (_message, response) => {
+    if (receiver.received.length === 1) first.resolve(response);
+    else response.writeHead(204).end();
+  });
+  const muster = await startApp(t, dialect, LOCAL);
+  const { id } = await makeWebhook(muster, receiver.url);
+  await muster.request('PATCH', `/webhooks/${id}`, { json: { enabled: false } });
+  const userId = await addUser(muster, 'Ada', 3);
+  await muster.request('PATCH', `/webhooks/${id}`, { json: { enabled: true } });
+  const response = await first.promise; // the others are read already, and wait for it
+  const erasure = await muster.request('POST', `/users/${userId}/erase`);
+  t.match(await settled(muster.app, erasure.json<{ id: number }>().id), { state: 'succeeded' });
+  response.writeHead(204).end();
+  await webhookWhen(muster, id, ({ position }) => position === 6);
+  const [before, ...after] = receiver.received;
+  t.match(before?.text, /Ada/);
+  t.strictSame(
+    after.map(({ body }) => body.data),
+    (await wholeLog(muster)).slice(1),
+  );
+  t.notMatch(after.map(({ text }) => text).join(), /Ada/);
 });

@@ -119,6 +119,12 @@ export async function readChanges(
   return { changes, upTo, head };
 }
 
+/** A change as it is now; undefined when it is not kept any more. */
+export async function readChange(reader: Reader, position: number | string): Promise<ChangeRow | undefined> {
+  const sql = `select ${CHANGE_COLUMNS} from changes where position = ?`;
+  return (await reader.read<ChangeRow>(sql, [position]))[0];
+}
+
 /**
  * Forgets the changes that were made before `time`, at most so many, from the start of the log and without a hole: it
  * stops at the first that is younger, whatever the clocks of the replicas said. Gives how many it was.

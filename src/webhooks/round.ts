@@ -1,4 +1,4 @@
-import type { ChangeRow } from '../changes/log.ts';
+import { type ChangeRow, readChange } from '../changes/log.ts';
 import { Aborted, PermanentFailure, RetryLater, type TaskContext } from '../tasks/kinds.ts';
 import { saveAttempts } from './deliveries.ts';
 import { messageOf } from './message.ts';
@@ -34,7 +34,7 @@ interface Window {
  * @throws {PermanentFailure} when the webhook was disabled for it
  */
 export async function runRound(
-  { write, signal }: TaskContext<unknown>,
+  { write, signal, tasks }: TaskContext<unknown>,
   sender: Sender,
   target: Target,
   { changes, upTo, isFull }: Window,
@@ -66,12 +66,18 @@ export async function runRound(
     });
   };
   const deliverChain = async (chain: readonly ChangeRow[]) => {
-    for (const change of chain) {
+    for (const { position } of chain) {
       if (isOver || signal.aborted) return;
+      // A slow receiver takes minutes for a window, and its user may have been erased since that was read.
+      const change = await readChange(tasks.reader, position);
+      if (change === undefined) {
+        isOver = true; // pruned: that is seen when the log is read again
+        return;
+      }
       const message = messageOf(target.id, change);
       const at = new Date();
       const outcome = await sender.send(target.url, target.secrets, message, stop);
-      if (outcome.error === null) acknowledged.add(Number(change.position));
+      if (outcome.error === null) acknowledged.add(Number(position));
       else failures.push(outcome);
       if (isUnavailable(outcome)) isOver = true;
       keep({ message, at, outcome });
