@@ -1,4 +1,5 @@
-import { pruneChanges } from '../src/changes/log.ts';
+import t from 'tap';
+import { pruneChanges, readExtent } from '../src/changes/log.ts';
 import { openDatabase } from '../src/db/database.ts';
 import { migrateDown, migrateUp } from '../src/db/migrations.ts';
 import { entities } from '../src/entities.ts';
@@ -116,4 +117,22 @@ onEachDatabase('a retention of days prunes the log, and 0 keeps it', async (t, d
     const rows = await app.app.reader.read('select position from changes', []);
     t.equal(rows.length, left);
   }
+});
+
+t.test('of two prunes at once, the slower one takes nothing back', async (t) => {
+  const app = await startApp(t, 'postgresql');
+  const { orm, reader, write } = app.app;
+  for (const n of [1, 2, 3])
+    await app.request('POST', '/users', { json: { name: `n${n}`, email: `u${n}@example.com` } });
+  const time = new Date(Date.now() + 60_000);
+  const quick = orm.em.fork();
+  await quick.begin();
+  t.equal(await pruneChanges(quick, time, 100), 3);
+  const slow = write((tx) => pruneChanges(tx.em, time, 1)); // it has seen the log as it was
+  const waits = `select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`;
+  while ((await reader.read(waits, [])).length === 0);
+  await quick.commit();
+  t.equal(await slow, 0);
+  const { keptAfter, head } = await readExtent(reader);
+  t.strictSame([keptAfter, head], [3, 3]);
 });

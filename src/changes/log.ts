@@ -138,7 +138,11 @@ export async function pruneChanges(em: EntityManager, time: Date, most: number):
     [most, most, time],
   );
   if (last?.position == null) return 0;
-  await execute(em, 'update change_log set kept_after = ?', [last.position]);
+  // On PostgreSQL another prune may have gone further meanwhile.
+  await execute(em, 'update change_log set kept_after = ? where kept_after < ?', [
+    last.position,
+    last.position,
+  ]);
   const rows = await execute<unknown>(em, 'delete from changes where position <= ? returning position', [
     last.position,
   ]);
