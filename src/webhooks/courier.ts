@@ -7,7 +7,7 @@ import { DELIVER, WEBHOOKS } from './topics.ts';
 const LEAST_PAUSE_MS = 100;
 /** While a delivery runs and there is more to deliver. */
 const AGAIN_MS = 1000;
-/** While there are webhooks: for what nobody was told of, because the process that should have has died. */
+/** For what nobody was told of, because the process that should have has died. */
 const LONGEST_PAUSE_MS = 60_000;
 
 interface Standing {
@@ -113,6 +113,6 @@ export class Courier {
     }
     if (behind.length === 0) this.#cause = undefined;
     if (behind.some(({ state }) => state !== 'scheduled')) return AGAIN_MS;
-    return this.#hasWebhooks ? LONGEST_PAUSE_MS : undefined;
+    return LONGEST_PAUSE_MS;
   }
 }
