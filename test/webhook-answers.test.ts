@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import { createServer } from 'node:net';
 import t from 'tap';
 import { readRetryAfter, retryAfterMs } from '../src/webhooks/retries.ts';
@@ -389,4 +390,17 @@ onEachDatabase('of two who rotate a secret at once, each is told one that signs'
   const [message] = await receiver.until((all) => all.length === 1);
   for (const one of [secret, ...told.map((webhook) => webhook.secret)])
     t.ok(message && isSignedBy(one, message));
+});
+
+onEachDatabase('a test of a webhook that is deleted meanwhile leaves nothing behind', async (t, dialect) => {
+  const answers: ServerResponse[] = [];
+  const receiver = await startReceiver(t, (_message, response) => void answers.push(response));
+  const muster = await startApp(t, dialect, LOCAL);
+  const { id } = await makeWebhook(muster, receiver.url);
+  const test = await muster.request('POST', `/webhooks/${id}/test`);
+  await receiver.until((all) => all.length === 1);
+  await muster.request('DELETE', `/webhooks/${id}`);
+  answers[0]?.writeHead(204).end();
+  await settled(muster.app, test.json<{ id: number }>().id);
+  t.strictSame(await muster.app.reader.read('select id from webhook_deliveries', []), []);
 });

@@ -43,11 +43,13 @@ export async function saveAttempts(tx: Tx, webhookId: number, attempts: readonly
     ms: 'int',
     error: 'text',
   } as const;
+  // Of a webhook that was deleted meanwhile nobody would remove them any more.
   await tx.execute(
     `insert into webhook_deliveries (webhook_id, message_id, position, type, attempted_at, status, ms, error)
-     select ${dialect === 'sqlite' ? '?' : '?::int'}, message_id, cast(position as bigint), type, attempted_at, status, ms, error
-     from ${given(dialect, columns)} where true order by n`,
-    [webhookId, JSON.stringify(rows)],
+     select webhooks.id, message_id, cast(given.position as bigint), type, attempted_at, status, ms, error
+     from ${given(dialect, columns)} join webhooks on webhooks.id = ? order by n
+     ${dialect === 'sqlite' ? '' : 'for key share of webhooks'}`,
+    [JSON.stringify(rows), webhookId],
   );
   await tx.execute(
     `delete from webhook_deliveries where webhook_id = ? and id <=
