@@ -65,6 +65,11 @@ t.test('a token of the issuer lets in with the scopes of its claim, and nothing 
   const own = { authorization: `Bearer ${await issuer.token({ scope: 'changes:read' })}` };
   const [change] = (await request('GET', '/changes', { headers: own })).json<{ actor: string }[]>();
   t.equal(change?.actor, 'jwt:ada');
+  const ended = {
+    authorization: `Bearer ${await issuer.token({ exp: Math.floor(Date.now() / 1000) - 10 })}`,
+  };
+  const exported = await request('GET', '/users/export', { headers: ended });
+  t.match([exported.status, exported.text], [200, /n@example\.com/], 'clocks may differ to the end');
 
   const past = Math.floor(Date.now() / 1000) - 120;
   const stranger = await generateKeyPair('ES256');

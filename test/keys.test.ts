@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { OpenAPIV3_1 } from 'openapi-types';
 import t from 'tap';
@@ -8,6 +10,7 @@ import { pointers, startApp, type TestApp } from './support/app.ts';
 import { emptyDatabase, onEachDatabase } from './support/databases.ts';
 import { Follower } from './support/follow.ts';
 import { wholeLog } from './support/log.ts';
+import { countRows, importFile, NDJSON } from './support/transfers.ts';
 
 function make({ app }: TestApp, scopes: readonly Scope[], expiresAt?: Date) {
   return app.write((tx) =>
@@ -179,6 +182,67 @@ t.test(
     t.notOk((await other.answered).destroyed, 'another’s stream goes on');
   },
 );
+
+/** A request of which as much is read and sent as the test wants. */
+function beginRequest(url: string, method: string, headers: Record<string, string>) {
+  const asked = httpRequest(url, { method, headers, agent: false });
+  const answered = once(asked, 'response').then(([response]) => response as IncomingMessage);
+  asked.on('error', () => {}); // of what is cut off the answer tells
+  return { asked, answered };
+}
+
+onEachDatabase('what a revoked key has begun is not finished', async (t, dialect) => {
+  const muster = await startApp(t, dialect);
+  const person = (n: number, more: object) =>
+    `${JSON.stringify({ name: `Person ${n}`, email: `person.${n}@example.com`, ...more })}\n`;
+  const good = Array.from({ length: 1000 }, (_, n) => person(n, { attributes: { a: 'x'.repeat(16_000) } }));
+  const bad = Array.from({ length: 400 }, (_, n) => person(n, { email: 'x'.repeat(40_000) }));
+  const { id: taskId } = await importFile(muster, [...good, ...bad].join(''), NDJSON);
+  const { id, key } = await make(muster, SCOPES);
+  await closed(muster);
+  const base = await muster.app.listen({ host: '127.0.0.1', port: 0 });
+  const headers = bearer(key);
+  const downloads = ['/users/export', `/tasks/${taskId}/errors`].map(async (url) => {
+    const { asked, answered } = beginRequest(`${base}${url}`, 'GET', headers);
+    asked.end();
+    const response = await answered;
+    response.on('error', () => {}); // it is cut off
+    const over = new Promise((resolve) => response.once('close', resolve));
+    await once(response, 'readable'); // and nothing more is taken until the key is revoked
+    return { url, response, over };
+  });
+  const begun = await Promise.all(downloads);
+  const uploads = ['text/csv', 'multipart/form-data; boundary=x'].map(async (type) => {
+    const { asked, answered } = beginRequest(`${base}/users/import`, 'POST', {
+      ...headers,
+      'content-type': type,
+    });
+    if (type !== 'text/csv')
+      asked.write('--x\r\nContent-Disposition: form-data; name="f"; filename="f.csv"\r\n\r\n');
+    asked.write('name,email\r\nAda,ada@example.com\r\n');
+    return { type, asked, answered };
+  });
+  const sent = await Promise.all(uploads);
+  while ((await countRows(muster, 'uploads')) < 3) await wait(20);
+  await muster.request('DELETE', `/keys/${id}`, { headers });
+  while ((await muster.request('GET', '/users', { headers })).status !== 401) await wait(20);
+  for (const { url, response, over } of begun) {
+    let bytes = 0;
+    response.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+    });
+    await over;
+    t.notOk(response.complete, `${url} is cut off`);
+    t.ok(bytes < 15_000_000, `after ${bytes} bytes`);
+  }
+  for (const { type, asked, answered } of sent) {
+    asked.end(type === 'text/csv' ? '' : '--x--\r\n');
+    t.equal((await answered).statusCode, 401, type);
+  }
+  t.equal(await countRows(muster, 'uploads'), 1, 'what they sent is not kept');
+  const imports = await muster.app.reader.read(`select id from tasks where kind = 'import'`, []);
+  t.equal(imports.length, 1, 'nor imported');
+});
 
 t.test('an open service answers this machine’s programs, and no page of another site', async (t) => {
   const { request } = await startApp(t, 'sqlite');

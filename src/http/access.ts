@@ -19,7 +19,7 @@ export interface Access {
   /** As it stands in the log of changes: `key:…`, `jwt:…`, or null when nobody had to say. */
   actor: string | null;
   may(scope: Scope): boolean;
-  /** Whether it would still be let in: asked while an answer stays open. */
+  /** Whether it would still be let in: asked while a request or an answer goes on. */
   stillHolds(): Promise<boolean>;
 }
 
@@ -40,6 +40,24 @@ export const ANYBODY: [] = [];
 /** @throws {Forbidden} that names the scope */
 export function requireScope({ access }: FastifyRequest, scope: Scope): void {
   if (!access.may(scope)) throw tooNarrow(scope);
+}
+
+/**
+ * What is read or sent piece by piece, for as long as whoever asked would still be let in.
+ * @throws {Unauthorized} instead of the next piece or the end
+ */
+export async function* whileLetIn<T>(
+  { access }: FastifyRequest,
+  pieces: AsyncIterable<T>,
+): AsyncGenerator<T> {
+  const look = async () => {
+    if (!(await access.stillHolds())) throw wrongKey();
+  };
+  for await (const piece of pieces) {
+    await look();
+    yield piece;
+  }
+  await look();
 }
 
 /** RFC 6750 §3.1. */

@@ -27,7 +27,7 @@ export function tokensOf({ issuer, audience }: JwtSettings) {
     return {
       actor: `jwt:${sub}`,
       may: (one) => scopes.has(one),
-      stillHolds: async () => exp !== undefined && exp * 1000 > Date.now(),
+      stillHolds: async () => exp !== undefined && (exp + CLOCK_TOLERANCE_S) * 1000 > Date.now(),
     };
   };
 }

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { needs } from '../http/access.ts';
+import { needs, whileLetIn } from '../http/access.ts';
 import { TAGS } from '../http/openapi.ts';
 import { invalidParameter, problems } from '../http/problems.ts';
 import { ref } from '../http/schemas.ts';
@@ -44,7 +44,8 @@ const errors: FastifyPluginAsyncTypebox = async (app) => {
       const { format = 'ndjson', header = null } = (await findUpload(app.reader, id)) ?? {};
       reply.type(format === 'csv' ? `${CSV}; charset=utf-8` : NDJSON);
       if (request.method === 'HEAD') return reply.send('' as never);
-      return reply.send(Readable.from(refusedRows(app.reader, id, format, header)) as never);
+      const rows = refusedRows(app.reader, id, format, header);
+      return reply.send(Readable.from(whileLetIn(request, rows)) as never);
     },
   );
 };

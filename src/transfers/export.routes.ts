@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { positionHeader } from '../changes/changes.schemas.ts';
-import { needs } from '../http/access.ts';
+import { needs, whileLetIn } from '../http/access.ts';
 import { TAGS } from '../http/openapi.ts';
 import { invalidParameter, problems } from '../http/problems.ts';
 import { ref } from '../http/schemas.ts';
@@ -60,7 +60,7 @@ const exports: FastifyPluginAsyncTypebox = async (app) => {
           page = await next;
         }
       };
-      return reply.send(Readable.from(texts(), { objectMode: false }) as never);
+      return reply.send(Readable.from(whileLetIn(request, texts()), { objectMode: false }) as never);
     },
   );
 };

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox, TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyRequest } from 'fastify';
 import { Malformed, UnsupportedMediaType } from '../errors.ts';
-import { needs } from '../http/access.ts';
+import { needs, whileLetIn } from '../http/access.ts';
 import {
   type Answer,
   IdempotencyHeaders,
@@ -143,7 +143,7 @@ async function fileOf(
   const written = request.headers['content-type'] ?? '';
   const [type, charset] = mediaType(written);
   if (charset !== undefined && !/^(utf-?8|us-ascii)$/.test(charset)) throw unreadable();
-  const body = readSlowly(request, slowestMs);
+  const body = whileLetIn(request, readSlowly(request, slowestMs));
   if (type !== FORM) {
     const format = FORMAT_OF[type];
     if (format === undefined) throw unreadable();
