@@ -26,7 +26,7 @@ const userThen = {
   updatedAt: '2026-03-02T16:05:12.480Z',
 };
 
-export const exampleChange = {
+const exampleChange = {
   position: 42,
   type: 'user.updated',
   userId: 7,

@@ -75,7 +75,7 @@ export function positionGone({ keptAfter, head }: Pick<Extent, 'keptAfter' | 'he
   );
 }
 
-export interface LogPage {
+interface LogPage {
   changes: ChangeRow[];
   /** All up to this position have been looked at. */
   upTo: number;

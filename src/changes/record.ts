@@ -7,7 +7,7 @@ import type { ChangeType } from './change.entity.ts';
 /** Rung when changes have been committed. */
 export const CHANGES = 'changes';
 
-export interface NewChange {
+interface NewChange {
   type: ChangeType;
   userId: number;
   /** The user's after it: one more than before. */

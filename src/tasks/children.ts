@@ -8,7 +8,7 @@ import { type Row, shown, type TaskView } from './view.ts';
 
 /** The statements of a task that runs others and waits for them. */
 
-export interface NewChild {
+interface NewChild {
   kind: string;
   input: unknown;
   max_attempts: number;

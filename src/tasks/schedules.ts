@@ -18,7 +18,7 @@ export interface NewSchedule {
   name?: string;
 }
 
-export interface ScheduleView extends NewSchedule {
+interface ScheduleView extends NewSchedule {
   id: number;
   nextRunAt: Date;
   lastRunAt?: Date;

@@ -9,7 +9,7 @@ import { LEASE_MS } from './runner-options.ts';
 import type { Self } from './turn.ts';
 
 /** What one look at the table tells a runner. Times are milliseconds from now, by the database's clock. */
-export interface Sight {
+interface Sight {
   queued: 1 | null;
   suspects: 1 | null;
   scheduledInMs: number | null;

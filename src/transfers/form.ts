@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import { Malformed } from '../errors.ts';
 
 /** The file of a form, whose bytes are read once. */
-export interface FormFile {
+interface FormFile {
   type: string;
   name: string;
   bytes: AsyncIterable<Buffer>;

@@ -40,7 +40,7 @@ export interface RowFormat {
 /** What is parsed and checked at once, while all else waits: about half a millisecond. */
 const PIECE_BYTES = 4096;
 /** As much as `POST /users` reads. */
-export const LONGEST_ROW_BYTES = 262_144;
+const LONGEST_ROW_BYTES = 262_144;
 const TOO_LONG = {
   raw: Buffer.alloc(0),
   reason: `is longer than ${LONGEST_ROW_BYTES} bytes, perhaps because of a quote that is not closed`,

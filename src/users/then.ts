@@ -8,7 +8,7 @@ import { userJson } from './user-json.ts';
 import { findUsers, userNotFound } from './users.ts';
 
 /** A user as they were: as JSON, and the version that they had. */
-export interface UserThen {
+interface UserThen {
   json: string;
   version: number;
 }

@@ -117,7 +117,6 @@ export type UserPatch = Omit<Static<typeof UserPatch>, 'attributes'> & {
 };
 
 const SORTS = ['id', '-id', 'name', '-name', 'email', '-email', 'createdAt', '-createdAt'] as const;
-export type UserSort = (typeof SORTS)[number];
 
 export const UserFilter = {
   email: {

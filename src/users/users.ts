@@ -18,7 +18,7 @@ import {
 } from './users.schemas.ts';
 
 /** Who asks for a write; null when nobody had to say so. */
-export type Actor = string | null;
+type Actor = string | null;
 
 /** What can change about a user. */
 const FIELDS = ['name', 'email', 'attributes'] as const;
