@@ -1,4 +1,5 @@
 import { Agent, get } from 'node:http';
+import { setTimeout as wait } from 'node:timers/promises';
 import t from 'tap';
 import { Shedding } from '../src/operations/shedding.ts';
 import { startApp } from './support/app.ts';
@@ -135,3 +136,17 @@ function ask(agent: Agent, url: string): Promise<Seen> {
     }).once('error', reject);
   });
 }
+
+t.test(
+  'a service that is closed while too much was asked of it leaves nothing behind that runs',
+  async (t) => {
+    const { app, log } = await startApp(t, 'sqlite', { maxEventLoopDelayMs: 1 });
+    while (!log.some(({ msg }) => msg.startsWith('more requests come'))) {
+      for (const until = performance.now() + 50; performance.now() < until; ); // the loop is late
+      await wait(1);
+    }
+    await app.close();
+    await wait(50);
+    t.notOk(process.getActiveResourcesInfo().includes('Immediate'));
+  },
+);

@@ -26,11 +26,12 @@ export default plugin(
     const essential = new Set<string>();
     const refused = { event_loop: 0, write_queue: 0, read_queue: 0 };
     let told = 0;
+    let next: NodeJS.Immediate | undefined;
     /** Ahead of what else this turn of the loop has put off: that is work of the next one. */
     const turn = () => {
       if (!shedding.isOver) return;
       shedding.turn();
-      setImmediate(turn);
+      next = setImmediate(turn);
     };
     const loop = new LoopDelay((delayMs, workMs) => {
       const wasOver = shedding.isOver;
@@ -65,7 +66,10 @@ export default plugin(
       done(tooBusy('More writes are waiting than the database can take.'));
     });
 
-    app.addHook('onClose', async () => loop.stop());
+    app.addHook('onClose', async () => {
+      loop.stop(); // nothing would tell any more that it is over
+      clearImmediate(next);
+    });
     app.metrics.gauge(
       'muster_event_loop_delay_seconds',
       `How late the event loop was, at most, in the last ${WINDOW_MS} ms.`,
