@@ -132,7 +132,8 @@ onEachDatabase(
     t.strictSame([...new Set(ofFirst.map((one) => one.id))], [`msg_${id}_1`], 'one id');
     t.strictSame([...new Set(ofFirst.map((one) => one.text))].length, 1, 'and the same bytes');
     t.strictSame(positionsOf(receiver.received, grace).length, 2, 'nothing else was sent twice');
-    t.match((await deliveriesOf(muster, id)).at(-1), { position: 1, status: 500, error: /500/ });
+    const ofAda = (await deliveriesOf(muster, id)).filter(({ position }) => position === 1);
+    t.match(ofAda.at(-1), { status: 500, error: /500/ });
   },
 );
 
