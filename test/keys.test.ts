@@ -3,8 +3,10 @@ import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { OpenAPIV3_1 } from 'openapi-types';
 import t from 'tap';
+import type { Reader } from '../src/db/reader.ts';
 import type { Scope } from '../src/http/access.ts';
 import { SCOPES } from '../src/http/access.ts';
+import { Keyring } from '../src/keys/keyring.ts';
 import { createKey } from '../src/keys/keys.ts';
 import { pointers, startApp, type TestApp } from './support/app.ts';
 import { emptyDatabase, onEachDatabase } from './support/databases.ts';
@@ -271,6 +273,17 @@ onEachDatabase('what a revoked key has begun is not finished', async (t, dialect
   t.equal(await countRows(muster, 'uploads'), 1, 'what they sent is not kept');
   const imports = await muster.app.reader.read(`select id from tasks where kind = 'import'`, []);
   t.equal(imports.length, 1, 'nor imported');
+});
+
+t.test('that there is a key is asked of the database until there is one, and never again', async (t) => {
+  const answers = [[], [{ one: 1 }]];
+  const keyring = new Keyring({ read: async () => answers.shift() } as unknown as Reader, () => {});
+  t.equal(await keyring.isThereAny(), false);
+  t.equal(keyring.isThereAny(), false, 'for a moment that is believed');
+  keyring.forget();
+  t.equal(await keyring.isThereAny(), true);
+  keyring.forget();
+  t.equal(keyring.isThereAny(), true);
 });
 
 t.test('an open service answers this machine’s programs, and no page of another site', async (t) => {

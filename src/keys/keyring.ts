@@ -67,7 +67,7 @@ export class Keyring {
 
   /** To be told of each key that was made or revoked: what was read before that is not given again. */
   forget(): void {
-    this.#any = undefined;
+    if (this.#any?.value !== true) this.#any = undefined;
     this.#known.clear();
   }
 
