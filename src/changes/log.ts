@@ -40,9 +40,12 @@ export interface Extent {
   epoch: string;
 }
 
+/** In SQL, of the one row of `change_log`: the position of the last change. */
+export const HEAD = 'coalesce((select max(position) from changes), kept_after)';
+
 export async function readExtent(reader: Reader): Promise<Extent> {
   const [row] = await reader.read<{ kept_after: unknown; head: unknown; epoch: string }>(
-    'select kept_after, coalesce((select max(position) from changes), kept_after) as head, epoch from change_log',
+    `select kept_after, ${HEAD} as head, epoch from change_log`,
     [],
   );
   const [keptAfter, head] = [Number(row?.kept_after), Number(row?.head)];

@@ -6,6 +6,7 @@ import { TAGS } from '../http/openapi.ts';
 import { invalidParameter, problems } from '../http/problems.ts';
 import { ref } from '../http/schemas.ts';
 import { sendHead } from '../http/streaming.ts';
+import { ahead } from './ahead.ts';
 import { exportUsers } from './export.ts';
 import { csvLines, ndjsonLines } from './lines.ts';
 import { CSV, ExportedCsv, ExportedNdjson, ExportQuery, NDJSON } from './transfers.schemas.ts';
@@ -43,7 +44,8 @@ const exports: FastifyPluginAsyncTypebox = async (app) => {
       const { format, raw, ...filter } = request.query;
       const { head: position, epoch } = await app.logExtent();
       const lines = format === 'csv' ? await csvLines(raw) : ndjsonLines;
-      const pages = exportUsers(app.reader, position, filter, lines, app.isBusy);
+      // One page is made while the client takes the one before; the next, when it has.
+      const pages = ahead(exportUsers(app.reader, position, filter, lines, app.isBusy));
       const first = await pages.next(); // what it refuses is still to be told
       reply
         .header('muster-position', position)
@@ -53,13 +55,8 @@ const exports: FastifyPluginAsyncTypebox = async (app) => {
       if (request.method === 'HEAD') return sendHead(reply);
       const texts = async function* () {
         yield lines.header;
-        // One page is made while the client takes the one before; the next, when it has.
-        for (let page = first; !page.done; ) {
-          const next = pages.next();
-          next.catch(() => {}); // told when it is asked for, if it still is
-          yield page.value;
-          page = await next;
-        }
+        if (!first.done) yield first.value;
+        yield* pages;
       };
       return reply.send(Readable.from(whileLetIn(request, texts()), { objectMode: false }) as never);
     },

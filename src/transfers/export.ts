@@ -1,10 +1,11 @@
-import { CHANGE_COLUMNS, type ChangeRow, readExtent } from '../changes/log.ts';
+import { CHANGE_COLUMNS, type ChangeRow, HEAD, readExtent } from '../changes/log.ts';
 import { isAmong } from '../db/dialect.ts';
 import type { Reader } from '../db/reader.ts';
 import { emailKey, nameKey, searchKey, searchTerm } from '../users/keys.ts';
 import { fromUsers, type UserFilter } from '../users/list.ts';
 import { USER_COLUMNS, type UserRow } from '../users/user-json.ts';
 import type { User } from '../users/users.schemas.ts';
+import { ahead } from './ahead.ts';
 import type { Lines } from './lines.ts';
 import { Pace } from './pace.ts';
 
@@ -13,25 +14,34 @@ import { Pace } from './pace.ts';
  * times as large took more memory, and hardly less time.
  */
 const PAGE_USERS = { busy: 100, quiet: 1000 };
-/** Pages of large users have fewer: of each client that reads slowly, up to three are in memory. */
+/** Pages of large users have fewer: of each client that reads slowly, up to four are in memory. */
 const PAGE_BYTES = 524_288;
 const FIRST_PAGE_USERS = 100;
 /** Changes whose users are looked at together. */
 const PAGE_CHANGES = 5000;
 
 /** Users that the database has made into one text, of which SQLite gives the bytes. */
-interface Page {
+interface PageRow {
   users: number | string;
   /** Of those users, whose lines are not null. */
   lines: number | string;
   last: number | null;
   text: string | Buffer | null;
+  head: number | string;
 }
 
 /** Which users a page is made of: `after` < id ≤ `to`. */
 interface Range {
   after: number;
   to: number;
+}
+
+interface Page extends Range {
+  text: string | Buffer;
+  /** Whether each of them has a line. */
+  isWhole: boolean;
+  /** How far the log went when it was read. */
+  head: number;
 }
 
 /**
@@ -52,33 +62,50 @@ export async function* exportUsers(
 ): AsyncGenerator<string | Buffer> {
   const last = await lastId(reader); // whoever has a greater id came later
   const changes = new ChangesSince(reader, position, last);
+  const pace = new Pace(isBusy, PAGE_USERS);
+  // PostgreSQL reads the next page while this one is looked through.
+  const pages = ahead(readPages(reader, filter, lines, last, pace));
+  for (let begun = performance.now(); ; begun = performance.now()) {
+    const { value: page, done } = await pages.next();
+    if (done) return;
+    const { size } = await changes.users(page, page.head);
+    const made =
+      size === 0 && page.isWhole ? page.text : await pageThen(reader, position, filter, lines, changes, page);
+    const ms = performance.now() - begun; // what the client takes to read it is no work
+    yield made;
+    changes.forget(page.to);
+    await pace.rest(ms); // on SQLite nothing else here waits: a client that reads fast had the service for itself
+  }
+}
+
+/** As they are now. */
+async function* readPages(
+  reader: Reader,
+  filter: UserFilter,
+  lines: Lines,
+  last: number,
+  pace: Pace,
+): AsyncGenerator<Page> {
   const line = lines.sql(reader.dialect);
   const text = reader.dialect === 'sqlite' ? `cast(string_agg(line, '') as blob)` : `string_agg(line, '')`;
-  const pace = new Pace(isBusy, PAGE_USERS);
-  let fits = FIRST_PAGE_USERS;
+  let limit = FIRST_PAGE_USERS;
   for (let after = 0; ; ) {
-    const begun = performance.now();
-    const limit = Math.min(pace.size, fits);
     const from = fromUsers(reader.dialect, filter, { after, limit });
-    const [page] = await reader.read<Page>(
-      `select count(*) as users, count(line) as lines, max(id) as last, ${text} as text
+    const [row] = await reader.read<PageRow>(
+      `select count(*) as users, count(line) as lines, max(id) as last, ${text} as text,
+         (select ${HEAD} from change_log) as head
        from (select id, ${line} as line ${from.sql}) as page where id <= ?`,
       [...from.values, last],
     );
-    const users = Number(page?.users);
-    const to = users < limit ? last : (page?.last ?? last);
-    const { size } = await changes.users({ after, to });
-    const isMade = size === 0 && users === Number(page?.lines);
-    const made = isMade
-      ? (page?.text ?? '')
-      : await pageThen(reader, position, filter, lines, changes, { after, to });
-    const ms = performance.now() - begun; // what the client takes to read it is no work
-    yield made;
+    const users = Number(row?.users);
+    const to = users < limit ? last : (row?.last ?? last);
+    const isWhole = users === Number(row?.lines);
+    const page = { after, to, text: row?.text ?? '', isWhole, head: Number(row?.head) };
+    yield page;
     if (to >= last) return;
-    fits = Math.max(1, Math.floor((limit * PAGE_BYTES) / Math.max(1, made.length)));
-    changes.forget(to);
+    const fits = Math.max(1, Math.floor((limit * PAGE_BYTES) / Math.max(1, page.text.length)));
+    limit = Math.min(pace.size, fits);
     after = to;
-    await pace.rest(ms); // on SQLite nothing else here waits: a client that reads fast had the service for itself
   }
 }
 
@@ -121,9 +148,12 @@ class ChangesSince {
     this.#last = last;
   }
 
-  /** @throws {Error} when some of the log has been pruned since */
-  async users({ after, to }: Range): Promise<Set<number>> {
-    for (;;) {
+  /**
+   * Those in a range, by the log up to a position at least.
+   * @throws {Error} when some of the log has been pruned since
+   */
+  async users({ after, to }: Range, upTo = Infinity): Promise<Set<number>> {
+    while (this.#position < upTo) {
       const rows = await this.#reader.read<{
         kept_after: number | string;
         position: number | string | null;

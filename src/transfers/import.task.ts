@@ -3,6 +3,7 @@ import type { Tx } from '../db/tx.ts';
 import { valueChecker } from '../http/validation.ts';
 import { defineTask, PermanentFailure, type TaskContext, type TaskKind } from '../tasks/kinds.ts';
 import { NewUser } from '../users/users.schemas.ts';
+import { ahead } from './ahead.ts';
 import { type Accepted, applyRows, type Judged, type OnConflict } from './apply.ts';
 import { readCells, readColumns } from './columns.ts';
 import { bomLength, csvFormat, readHeader } from './csv.ts';
@@ -83,8 +84,8 @@ async function importRows(
   const seen = new SeenEmails();
   let place = kept?.place ?? start;
   const pace = new Pace(isBusy, BATCH_ROWS[context.tasks.reader.dialect]);
-  const readOn = (from: Source) =>
-    ahead(inBatches(readRows(from, format, place), pace), (row) => judge(row, check));
+  // The next batch is read and judged while the one before it is with the database.
+  const readOn = (from: Source) => ahead(judged(inBatches(readRows(from, format, place), pace), check));
   let source = opened;
   let batches = readOn(source);
   for (let next = await batches.next(); !next.done; next = await batches.next()) {
@@ -127,19 +128,13 @@ async function* inBatches(pieces: AsyncIterable<Row[]>, pace: Pace): AsyncGenera
   if (held.length > 0) yield held;
 }
 
-/** Reads and judges the next batch while the one before it is with the database; what has come meanwhile goes first. */
-async function* ahead<T, R>(batches: AsyncGenerator<T[]>, judge: (row: T) => R): AsyncGenerator<R[]> {
-  const read = async () => {
+/** What has come meanwhile goes first. */
+async function* judged(batches: AsyncGenerator<Row[]>, check: Check): AsyncGenerator<Judged[]> {
+  for (;;) {
     await turn();
     const { done, value } = await batches.next();
-    return done ? undefined : value.map(judge);
-  };
-  for (let next = read(); ; ) {
-    const batch = await next;
-    if (batch === undefined) return;
-    next = read();
-    next.catch(() => {}); // told when it is asked for, if it still is
-    yield batch;
+    if (done) return;
+    yield value.map((row) => judge(row, check));
   }
 }
 
