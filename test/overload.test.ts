@@ -55,10 +55,11 @@ t.test(
 );
 
 onEachDatabase(
-  'while writes wait too long, further ones are refused and reads are served',
+  'while more writes wait than one transaction takes, and too long, further ones are refused and reads are served',
   async (t, dialect) => {
     const databaseUrl = await emptyDatabase(t, dialect);
-    const { app, request } = await startApp(t, dialect, { databaseUrl });
+    const { app, log } = await startApp(t, dialect, { databaseUrl });
+    const base = await app.listen({ host: '127.0.0.1', port: 0 });
     const held = Promise.withResolvers<void>();
     // As many transactions as run at once, one after the other, or they would be one: the next write has to wait.
     const running: Promise<void>[] = [];
@@ -72,22 +73,37 @@ onEachDatabase(
       );
       await begun.promise;
     }
-    const json = { name: 'Ada', email: 'ada@example.com' };
-    const first = request('POST', '/users', { json });
-    while (app.writeQueue.oldestMs < 2000) await new Promise((resolve) => setTimeout(resolve, 50));
-    const answer = await request('POST', '/users', { json });
-    t.match(answer, { status: 503, headers: { 'retry-after': '1' } });
-    t.match(answer.json(), { type: 'urn:problem-type:muster:too-busy' });
-    t.equal((await request('GET', '/users')).status, 200);
+    const create = (n: number) =>
+      fetch(`${base}/users`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ name: 'Ada', email: `ada${n}@example.com` }),
+      });
+    const waiting = Array.from({ length: 100 }, (_, n) => create(n));
+    while (app.writeQueue.oldestMs < 1000 || app.writeQueue.length < 100) await wait(20);
+    waiting.push(create(100)); // no more than one transaction takes
+    while (app.writeQueue.length < 101) await wait(20);
+    const answer = await create(101);
+    t.match(answer, { status: 503 });
+    t.equal(answer.headers.get('retry-after'), '1');
+    t.match(await answer.json(), { type: 'urn:problem-type:muster:too-busy' });
+    t.equal((await fetch(`${base}/users`)).status, 200);
     held.resolve();
     await Promise.all(running);
-    t.equal((await first).status, 201, 'what waited was written');
+    const statuses = (await Promise.all(waiting)).map(({ status }) => status);
+    t.strictSame(new Set(statuses), new Set([201]), 'what waited was written');
+    while (!log.some(({ msg }) => msg.startsWith('all requests are served again'))) await wait(20);
+    t.match(
+      log.filter(({ level }) => level === 40),
+      [{ msg: /^more requests come/ }, { refused: 1 }],
+      'one line when it begins, one when it is over',
+    );
   },
 );
 
 t.test('what is read late in a turn of a loop that is late is refused, and soon nothing is', async (t) => {
   const shedding = new Shedding(500);
-  let now = performance.now();
+  let now = Math.ceil(performance.now());
   /** Requests that come evenly in a turn of so many milliseconds; gives how many are let in. */
   const turn = (ms: number, requests: number) => {
     shedding.turn(now);
@@ -122,6 +138,15 @@ t.test('what is read late in a turn of a loop that is late is refused, and soon 
   t.notOk(shedding.isOver);
   for (let n = 0; n < 10; n++) window(5, 90);
   t.ok(shedding.isOver, 'few heavy requests are too many when it goes on');
+  shedding.turn(now);
+  const leave = Array.from({ length: 50 }, () => shedding.enters());
+  t.ok(shedding.refuses(now), 'no more are served at once');
+  for (const one of [leave[0], leave[0]]) one?.();
+  t.notOk(shedding.refuses(now), 'until one of them leaves');
+  shedding.enters();
+  t.ok(shedding.refuses(now), 'who leaves twice is counted once');
+  await wait(1100);
+  t.notOk(shedding.refuses(now), 'who takes a second takes nobody else the place');
   const never = new Shedding(0);
   for (let n = 0; n < 20; n++) never.measured(10_000, 10_000, now + n * 10_000);
   t.notOk(never.isOver, 'unless it is switched off');

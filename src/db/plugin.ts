@@ -24,7 +24,7 @@ declare module 'fastify' {
     /** Rung by `tx.ring` after a commit; heard on every replica. */
     bell: Bell;
     /** How many wait before the door for writes, and for how long. */
-    writeQueue: Pick<WriteQueue, 'length' | 'oldestMs'>;
+    writeQueue: Pick<WriteQueue, 'length' | 'oldestMs' | 'isBehind'>;
     /** The one door for writes: runs `work` in a transaction, perhaps with others', and settles after the commit. */
     write<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
   }

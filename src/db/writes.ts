@@ -17,6 +17,8 @@ const MOST_AT_ONCE = 100;
 const MOST_WAITING = 10_000;
 /** A client that has waited so long in the queue is told to come again, rather than served when it has gone. */
 const LONGEST_WAIT_MS = 10_000;
+/** A commit takes milliseconds: when more wait than one takes, the oldest for so long, the database is not keeping up. */
+const BEHIND_MS = 500;
 /** Writes at once that wait for a row which another transaction holds. */
 const PATIENT_AT_ONCE = 2;
 /** How often a write that the database chose to end a deadlock is run again. */
@@ -67,6 +69,11 @@ export class WriteQueue {
   get oldestMs(): number {
     const since = Math.min(this.#waiting[0]?.since ?? Infinity, this.#patient[0]?.since ?? Infinity);
     return Math.max(0, performance.now() - since);
+  }
+
+  /** Whether the database does not keep up. */
+  get isBehind(): boolean {
+    return this.length > MOST_AT_ONCE && this.oldestMs > BEHIND_MS;
   }
 
   /** Runs `work` in a transaction and settles after the commit. */

@@ -1,13 +1,10 @@
 import type { IncomingMessage, RequestListener } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import plugin from 'fastify-plugin';
-import { Unavailable } from '../errors.ts';
 import { bareProblem } from '../http/problem.ts';
 import { LoopDelay, WINDOW_MS } from './loop.ts';
-import { Shedding } from './shedding.ts';
+import { CALM_WINDOWS, Shedding } from './shedding.ts';
 
-/** Writes come again when the oldest has waited for so long: a commit takes milliseconds, so the database is not keeping up. */
-const LONGEST_QUEUE_MS = 2000;
 /** Queries that wait for a connection to PostgreSQL: more would wait for longer than most clients do. */
 const MOST_QUERIES = 200;
 
@@ -16,16 +13,22 @@ const MOST_QUERIES = 200;
  * their clients have gone; with it most are served as fast as ever and the rest are told at once to come again.
  *
  * - **The event loop is late**: each request waits in the kernel before it is read. Those that come late in one of its
- *   turns are refused before anything else is done with them: by way of the hooks each wrote a line with a stack.
+ *   turns are refused, and those that come while as many are being served as can be at once.
  * - **Queries wait** for a connection to PostgreSQL: whoever else comes is refused.
  * - **Writes wait**: who only reads is served as before. What runs in the background is not refused: it holds leases.
+ *
+ * All are refused before anything else is done with them: by way of the hooks each wrote a line with a stack.
  */
 export default plugin(
   async (app: FastifyInstance, { maxDelayMs }: { maxDelayMs: number }) => {
     const shedding = new Shedding(maxDelayMs);
     const essential = new Set<string>();
     const refused = { event_loop: 0, write_queue: 0, read_queue: 0 };
-    let told = 0;
+    const total = () => Object.values(refused).reduce((sum, one) => sum + one);
+    let before = 0;
+    let calm = CALM_WINDOWS;
+    /** How many had been refused when the log was told that some are. */
+    let told: number | undefined;
     let next: NodeJS.Immediate | undefined;
     /** Ahead of what else this turn of the loop has put off: that is work of the next one. */
     const turn = () => {
@@ -36,34 +39,39 @@ export default plugin(
     const loop = new LoopDelay((delayMs, workMs) => {
       const wasOver = shedding.isOver;
       shedding.measured(delayMs, workMs);
-      if (shedding.isOver && !wasOver) {
+      if (shedding.isOver && !wasOver) turn();
+      calm = total() > before ? 0 : calm + 1;
+      const isRefusing = shedding.isOver || calm < CALM_WINDOWS;
+      if (isRefusing && told === undefined) {
         app.log.warn({ delayMs, workMs }, 'more requests come than can be served: some are refused');
-        turn();
+        told = before;
+      } else if (!isRefusing && told !== undefined) {
+        app.log.warn({ refused: total() - told }, 'all requests are served again');
+        told = undefined;
       }
-      if (wasOver && !shedding.isOver)
-        app.log.warn({ refused: refused.event_loop - told }, 'all requests are served again');
-      if (!shedding.isOver) told = refused.event_loop;
+      before = total();
     });
 
     app.addHook('onRoute', ({ url, config }) => {
       if (config?.essential === true) essential.add(url);
     });
+    const whyNot = ({ method = '' }: IncomingMessage): keyof typeof refused | undefined => {
+      if (shedding.refuses()) return 'event_loop';
+      if (app.reader.waiting() > MOST_QUERIES) return 'read_queue';
+      return app.writeQueue.isBehind && !READING.has(method) ? 'write_queue' : undefined;
+    };
     const [serve] = app.server.listeners('request') as [RequestListener];
     app.server.off('request', serve);
     app.server.on('request', (request, response) => {
-      if (!shedding.refuses() || essential.has(pathOf(request))) return serve(request, response);
-      refused.event_loop++;
-      response.writeHead(503, OVERLOADED_HEAD).end(OVERLOADED.body);
-    });
-    // No promise: it stands before every request.
-    app.addHook('onRequest', (request, _reply, done) => {
-      if (app.reader.waiting() > MOST_QUERIES && request.routeOptions.config.essential !== true) {
-        refused.read_queue++;
-        return done(tooBusy('More is asked for than the database can answer.'));
+      const why = whyNot(request);
+      if (why === undefined) {
+        if (shedding.isOver) response.once('close', shedding.enters());
+        return serve(request, response);
       }
-      if (READING.has(request.method) || app.writeQueue.oldestMs <= LONGEST_QUEUE_MS) return done();
-      refused.write_queue++;
-      done(tooBusy('More writes are waiting than the database can take.'));
+      if (essential.has(pathOf(request))) return serve(request, response);
+      refused[why]++;
+      const { head, body } = REFUSALS[why];
+      response.writeHead(503, head).end(body);
     });
 
     app.addHook('onClose', async () => {
@@ -86,20 +94,20 @@ export default plugin(
 
 const READING = new Set(['GET', 'HEAD', 'OPTIONS']);
 
-/** It has no id: there is one line in the log for all of them. */
-const OVERLOADED = bareProblem(
-  503,
-  'More requests come than can be served. Nothing was changed.',
-  'overloaded',
-);
-/** As Node takes them without looking at each again. */
-const OVERLOADED_HEAD = Object.entries({ ...OVERLOADED.headers, 'retry-after': '1' }).flat();
+/** They have no id: there is one line in the log for all of them. */
+const REFUSALS = {
+  event_loop: refusal('More requests come than can be served.', 'overloaded'),
+  read_queue: refusal('More is asked for than the database can answer.', 'too-busy'),
+  write_queue: refusal('More writes are waiting than the database can take.', 'too-busy'),
+};
+
+function refusal(why: string, code: string) {
+  const { headers, body } = bareProblem(503, `${why} Nothing was changed.`, code);
+  // As Node takes them without looking at each again.
+  return { head: Object.entries({ ...headers, 'retry-after': '1' }).flat(), body };
+}
 
 function pathOf({ url = '' }: IncomingMessage): string {
   const end = url.indexOf('?');
   return end < 0 ? url : url.slice(0, end);
-}
-
-function tooBusy(why: string): Unavailable {
-  return new Unavailable('too-busy', `${why} Nothing was changed.`);
 }

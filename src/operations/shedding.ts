@@ -8,8 +8,12 @@ const MOST_WORK_MS = 60;
 const TURN_MS = 20;
 /** In the first so much of each turn some are always let in, or nothing would tell when it is over. */
 const LEAST_MS = 3;
+/** Of those that were let in meanwhile, so many are served at once: more would only wait for each other, */
+const MOST_INSIDE = 50;
+/** unless they take so long: a stream, or who waits for a task, has no end. */
+const LONGEST_INSIDE_MS = 1000;
 /** After so many windows in which nothing was refused, nothing is. */
-const CALM_WINDOWS = 10;
+export const CALM_WINDOWS = 10;
 
 /**
  * Which requests are let in. While the event loop keeps up, all of them. When it does not, those that are read in the first
@@ -26,6 +30,7 @@ export class Shedding {
   #refused = 0;
   #turnAt = -Infinity;
   #admitsMs = LEAST_MS;
+  #inside = 0;
 
   /** `maxDelayMs`: 0 refuses nothing, ever. */
   constructor(maxDelayMs: number) {
@@ -58,11 +63,28 @@ export class Shedding {
 
   /** Whether the next request is one too many. */
   refuses(now?: number): boolean {
-    if (this.#isOver && (now ?? performance.now()) - this.#turnAt > this.#admitsMs) {
+    if (this.#isOver && (this.#inside >= MOST_INSIDE || this.#isLate(now))) {
       this.#refused++;
       return true;
     }
     this.#admitted++;
     return false;
+  }
+
+  #isLate(now = performance.now()): boolean {
+    return now - this.#turnAt > this.#admitsMs;
+  }
+
+  /** Somebody is let in, while it is over; gives what is to be called when they leave. */
+  enters(): () => void {
+    this.#inside++;
+    let isInside = true;
+    const leaves = () => {
+      if (isInside) this.#inside--;
+      isInside = false;
+      clearTimeout(timer);
+    };
+    const timer = setTimeout(leaves, LONGEST_INSIDE_MS).unref();
+    return leaves;
   }
 }
