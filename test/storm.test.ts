@@ -44,7 +44,7 @@ async function writer(storm: Storm, name: string): Promise<void> {
           headers: { 'content-type': 'application/json' },
           body: JSON.stringify(body),
         }),
-        signal: AbortSignal.timeout(5000),
+        signal: AbortSignal.timeout(60_000),
       });
     try {
       const id = own[at % own.length];

@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
+import { setImmediate, setTimeout as wait } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { trueHistory } from './support/true-history.ts';
 import { Audience } from './torture/audience.ts';
@@ -68,6 +69,7 @@ t.test(
     const told = [...log.slice(0, 3), ...log.slice(5, 9), ...log.slice(6)]; // two are missing, and three come twice
     let hook = '';
     let streams = 0;
+    const open = new Set<ServerResponse>();
     const { base, client } = await service(t, async (request, response) => {
       if (request.method === 'POST') {
         hook = JSON.parse(await text(request)).url;
@@ -77,6 +79,8 @@ t.test(
       response.writeHead(200, { 'content-type': 'text/event-stream' });
       for (const one of told.filter(({ position }) => position > Number(request.headers['last-event-id'])))
         response.write(`id: ${one.position}\nevent: ${one.type}\ndata: ${JSON.stringify(one)}\n\n`);
+      open.add(response);
+      response.on('close', () => open.delete(response));
     });
     const audience = new Audience([base], 1);
     await audience.listen(t, client);
@@ -86,6 +90,9 @@ t.test(
         headers: { 'webhook-id': `${at}` },
         body: JSON.stringify({ data }),
       });
+    do await wait(5);
+    while (open.size < 2);
+    await setImmediate(); // what was sent to both is read in this turn
     const { followed, taken, strange } = await audience.finish(log, 0);
     t.strictSame(followed, [told, told]);
     t.strictSame(strange, ['a follower was answered 500']);

@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import type { Answer, Sent } from './memory.ts';
 
-const NO_ANSWER_MS = 10_000;
+const NO_ANSWER_MS = 60_000;
 
 /** A connection that is kept and opened again, over which bytes go as they are. */
 export class Wire {
@@ -34,7 +34,7 @@ export class Wire {
     const socket = this.#socket;
     let received = Buffer.alloc(0);
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => end(undefined, new Error('no answer in ten seconds')), NO_ANSWER_MS);
+      const timer = setTimeout(() => end(undefined, new Error('no answer in a minute')), NO_ANSWER_MS);
       const end = (answer: Answer | undefined, error?: Error) => {
         clearTimeout(timer);
         socket.off('data', onData).off('close', onClose);

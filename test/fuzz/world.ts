@@ -21,6 +21,8 @@ import { Wire } from './wire.ts';
 /** Tasks that change no user. */
 const HARMLESS = ['sleep', 'gather', 'prune'];
 const SETTLED_MS = 5000;
+/** At the end nothing else is waited for. */
+const ALL_SETTLED_MS = 60_000;
 /** Users of earlier chains that a new one knows. */
 const KNOWN = 5;
 
@@ -68,8 +70,13 @@ export class World {
         if (level >= 50 && (task === undefined || err?.code === undefined)) errors.push(line);
       },
     };
-    // A task that sleeps for a day must not keep those after it waiting.
-    const config = { ...loadConfig({}), databaseUrl, logLevel: 'warn' as const, taskConcurrency: 10_000 };
+    const config = {
+      ...loadConfig({}),
+      databaseUrl,
+      logLevel: 'warn' as const,
+      taskConcurrency: 10_000, // a task that sleeps for a day must not keep those after it waiting
+      maxEventLoopDelayMs: 0, // with another world in the same process it is late for other reasons than its load
+    };
     const app = await buildApp(config, stream, { sender: { networks: new Nowhere('none') } });
     // Before it is ready: it remembers for a while that there is no key, and would let everybody in.
     const { key } = await app.write((tx) => createKey(tx, { name: 'fuzz', scopes: SCOPES }));
@@ -209,13 +216,18 @@ export class World {
     if (kinds.some((kind) => kind !== 'erase' && !HARMLESS.includes(kind)))
       this.#model.hasForeignTasks = true;
     if (kinds.every((kind) => HARMLESS.includes(kind))) return;
+    await this.#untilSettled(SETTLED_MS);
+  }
+
+  /** Waits until no task that may change a user runs, or is about to; at most so long. */
+  async #untilSettled(limitMs: number): Promise<void> {
     const marks = HARMLESS.map(() => '?').join();
     const open = () =>
       this.#app.reader.read<{ n: number }>(
         `select count(*) as n from tasks where state in ('queued', 'running') and kind not in (${marks})`,
         HARMLESS,
       );
-    const until = Date.now() + SETTLED_MS;
+    const until = Date.now() + limitMs;
     while (Number((await open())[0]?.n) > 0 && Date.now() < until) await this.#app.tasks.watch.next();
   }
 
@@ -244,6 +256,7 @@ export class World {
 
   /** At the end the log, from its first change, and the table tell of the same users, and the model of no others. */
   async finish(): Promise<void> {
+    await this.#untilSettled(ALL_SETTLED_MS);
     this.#model.apply(NOTHING, NO_ANSWER, await this.#newChanges());
     const log: Change[] = [];
     for (let after: number | undefined = 0; after !== undefined; ) {

@@ -43,7 +43,13 @@ export interface Answer {
 }
 
 export function testConfig(overrides: Partial<Config> = {}): Config {
-  return { ...loadConfig({}), databaseUrl: 'sqlite::memory:', port: 0, ...overrides };
+  return {
+    ...loadConfig({}),
+    databaseUrl: 'sqlite::memory:',
+    port: 0,
+    maxEventLoopDelayMs: 0, // whatever a busy machine does to it: only a test of refusals is to be refused
+    ...overrides,
+  };
 }
 
 /** An app of this test's own, on a fresh database, closed when the test ends. */

@@ -5,6 +5,9 @@ import type { Owner } from './owner.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
+/** Whatever a busy machine does to the event loop: only a test of refusals is to be refused. */
+const UNHURRIED = { MAX_EVENT_LOOP_DELAY_MS: '0' };
+
 /** A service in a process of its own. */
 export interface Service {
   base: string;
@@ -54,7 +57,7 @@ function spawnService(
   // Through `env`, which becomes the service: the test runner would load its own hooks into a child that is Node.
   const child = spawn('env', ['-u', 'NODE_OPTIONS', process.execPath, ...flags, script], {
     cwd: ROOT,
-    env: { PATH: process.env.PATH, PORT: '0', ...env },
+    env: { PATH: process.env.PATH, PORT: '0', ...UNHURRIED, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';

@@ -7,6 +7,8 @@ import type { History, Task } from './history.ts';
 const WITHIN_MS = 90_000;
 /** A task for so much later was to be cancelled, and nobody knew whether it was there. */
 const FAR_MS = 600_000;
+/** So many are read at once: the client's time for an answer runs while a request waits for a connection. */
+const LANES = 32;
 
 type Open = Task & { runAt?: string };
 
@@ -48,11 +50,23 @@ export async function readTasks(base: string, client: Client, { acts, errands }:
   const all = (await readAll<Task>(base, '/tasks?limit=1000')).filter(isWaitedFor);
   const keys = new Set(errands.filter(({ children }) => children !== undefined).map(({ mark }) => mark));
   const ids = new Set(acts.flatMap(({ taskId }) => taskId ?? []));
-  return Promise.all(
-    all.map(async (task) => {
-      if (!ids.has(task.id) && !keys.has(task.dedupeKey ?? '')) return task;
-      const { body } = await client.send(base, 'GET', `/tasks/${task.id}`);
-      return body as Task;
-    }),
-  );
+  const read: Task[] = [];
+  for (let at = 0; at < all.length; at += LANES) {
+    const some = all.slice(at, at + LANES).map(async (task) => {
+      const isWhole = !ids.has(task.id) && !keys.has(task.dedupeKey ?? '');
+      return isWhole ? task : readTask(base, client, task.id);
+    });
+    read.push(...(await Promise.all(some)));
+  }
+  return read;
+}
+
+/** @throws when nobody answers */
+async function readTask(base: string, client: Client, id: number): Promise<Task> {
+  for (let attempt = 0; ; attempt++) {
+    const { status, body } = await client.send(base, 'GET', `/tasks/${id}`);
+    if (status !== 0 && status !== 503) return body as Task;
+    if (attempt === 20) throw new Error(`GET /tasks/${id}: ${status}`);
+    await wait(200);
+  }
 }

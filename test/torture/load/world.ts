@@ -5,6 +5,7 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { SETTINGS } from '../../../src/config.ts';
 import { startPostgres } from '../../support/postgres.ts';
 import { type Service, startService } from '../../support/service.ts';
 import type { Outcome, Setting } from '../fault.ts';
@@ -49,7 +50,7 @@ export async function inWorld(
     }
     const service = await startService(
       { teardown: (end) => void ends.push(end) },
-      { DATABASE_URL: url, ...env },
+      { DATABASE_URL: url, MAX_EVENT_LOOP_DELAY_MS: `${SETTINGS.MAX_EVENT_LOOP_DELAY_MS.default}`, ...env },
     );
     pin(SERVICE_CORE, service.process.pid);
     const port = Number(new URL(service.base).port);

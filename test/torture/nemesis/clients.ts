@@ -69,6 +69,9 @@ async function open({ life }: Scene, base: string, text: string): Promise<Socket
   return socket;
 }
 
+/** For closes that have come to be read. */
+const CLOSED_WITHIN_MS = 20_000;
+
 /** What did not become of the sockets: each has to be closed by the service. */
 export function leftOpen(sockets: readonly Pick<Socket, 'readyState'>[]): string[] {
   const left = sockets.filter(({ readyState }) => readyState !== 'closed').length;
@@ -93,7 +96,8 @@ export const halfOpenClients: Fault = {
       },
       judge: async () => {
         for (const socket of sockets) socket.resume(); // else an end that has come is not seen
-        await wait(500);
+        for (const until = performance.now() + CLOSED_WITHIN_MS; performance.now() < until; await wait(50))
+          if (leftOpen(sockets).length === 0) break;
         return leftOpen(sockets);
       },
     });

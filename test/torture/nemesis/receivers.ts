@@ -1,5 +1,6 @@
 import { createServer as createHttpServer, type RequestListener } from 'node:http';
 import { createServer, type Server } from 'node:net';
+import { setTimeout as wait } from 'node:timers/promises';
 import type { Life } from '../../support/owner.ts';
 import type { Fault } from '../fault.ts';
 import { type Scene, torment } from '../torment.ts';
@@ -126,11 +127,17 @@ export const hostileReceivers: Fault = {
   },
 };
 
+/** Until its first attempt has failed. */
+const TRIED_WITHIN_MS = 60_000;
+
 /** What a webhook says of itself: whether it fails, and how far it has come. */
 async function judge({ bases, client }: Scene, name: string, id: number): Promise<string[]> {
-  const { body } = await client.send(bases[0] ?? '', 'GET', `/webhooks/${id}`);
-  const { position, failingSince } = body as { position: number; failingSince?: string };
   if (ACKNOWLEDGE.includes(name) || name === 'never answers') return [];
-  const isRefused = failingSince !== undefined && position === 0;
-  return isRefused ? [] : [`the webhook to '${name}' was taken for delivered: ${JSON.stringify(body)}`];
+  for (const until = performance.now() + TRIED_WITHIN_MS; ; await wait(100)) {
+    const { body } = await client.send(bases[0] ?? '', 'GET', `/webhooks/${id}`);
+    const { position = 0, failingSince } = (body ?? {}) as { position?: number; failingSince?: string };
+    if (failingSince !== undefined && position === 0) return [];
+    if (position > 0 || performance.now() > until)
+      return [`the webhook to '${name}' was taken for delivered: ${JSON.stringify(body)}`];
+  }
 }

@@ -102,14 +102,14 @@ async function jump(replicas: Replica[], life: Life, { seed, scale, database }: 
   over = true;
   await writing;
   first.clock.set({ clockMs: HOUR });
-  broken.push(...(await ledger.untilOver(20_000)));
+  broken.push(...(await ledger.untilOver(120_000)));
   first.clock.set({ clockMs: 0 });
   broken.push(...(await ledger.verify({ isOver: true })), ...ledger.broken);
 
   const log = await readAll<Change>(send, '/changes?limit=1000');
   const positions = log.map(({ position }) => position);
   const hasAll = (seen: readonly number[]) => positions.every((position) => seen.includes(position));
-  await untilOrLate(() => hasAll(taken) && follower.changes.length >= log.length, 20_000);
+  await untilOrLate(() => hasAll(taken) && follower.changes.length >= log.length, 120_000);
   if (!isDeepStrictEqual(follower.changes, log))
     broken.push('the follower did not see the log, once and in order');
   follower.cut();

@@ -57,7 +57,7 @@ export async function untilQuiet({ app }: Directory, limitMs: number): Promise<v
 }
 
 /** Waits for the end of all tasks, and lets none of them wait for its next attempt. */
-export async function untilOver(directory: Directory, limitMs = 10_000): Promise<void> {
+export async function untilOver(directory: Directory, limitMs = 120_000): Promise<void> {
   const until = performance.now() + limitMs;
   while (performance.now() < until) {
     await untilQuiet(directory, until - performance.now());

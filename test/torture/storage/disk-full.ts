@@ -101,7 +101,7 @@ async function tortureOn(disk: Disk, life: Life, { seed, scale }: Setting): Prom
     );
   const allIsWell = async (when: string) => {
     disk.free();
-    broken.push(...(await ledger.untilOver(30_000)));
+    broken.push(...(await ledger.untilOver(120_000)));
     await ledger.create(`after.${when}@example.com`);
     broken.push(...(await ledger.verify({ isOver: true })).map((what) => `${when}: ${what}`));
   };

@@ -184,12 +184,16 @@ export class Ledger {
     const late: string[] = [];
     for (const { id, was, name } of this.tasks) {
       if (was !== 'done') continue;
-      let state = '';
-      while (!/succeeded|failed|cancelled/.test(state) && performance.now() < until) {
-        const answer = await this.send('GET', `/tasks/${id}`, { headers: { prefer: 'wait=5' } });
-        state = answer?.status === 200 ? JSON.parse(answer.text).state : 'unknown';
+      for (;;) {
+        const isLate = performance.now() >= until;
+        const headers = isLate ? undefined : { prefer: 'wait=5' };
+        const answer = await this.send('GET', `/tasks/${id}`, headers && { headers });
+        const state = answer?.status === 200 ? JSON.parse(answer.text).state : 'unknown';
+        if (/succeeded|failed|cancelled/.test(state)) break;
+        if (!isLate) continue;
+        late.push(`the task ${name} is still ${state}`);
+        break;
       }
-      if (performance.now() >= until) late.push(`the task ${name} is still ${state}`);
     }
     return late;
   }

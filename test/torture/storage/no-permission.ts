@@ -55,7 +55,7 @@ async function startAsNobody(path: string) {
       NODE_DISABLE_COMPILE_CACHE: '1',
     },
     stdio: ['ignore', 'ignore', 'pipe'],
-    timeout: 20_000,
+    timeout: 120_000,
   });
   const [output, [code, signal]] = await Promise.all([text(child.stderr), once(child, 'exit')]);
   return { code: code ?? signal, output };

@@ -88,6 +88,7 @@ async function record(template: string, { folder, control, recording }: Hosted, 
     ledger.changed = keep;
   }
   control.set({ recording: 0 });
+  await untilOver(directory);
   const broken = await ledger.verify({ isOver: true });
   await directory.close();
   if (broken.length > 0) throw new Error(broken.join('; '));
