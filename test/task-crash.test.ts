@@ -35,8 +35,8 @@ onEachDatabase(
       t.equal(task.attempt, ['claiming', 'settled'].includes(step) ? 1 : 2, `${step}: the attempts`);
       t.strictSame(await names(service), ['Ada 0', 'Ada 1', 'Ada 2'], `${step}: each step was done once`);
       const took = now - startedAt;
-      // Leases last for 15 s. On SQLite, where nobody else is there, none is waited for.
-      t.ok(took < (dialect === 'sqlite' ? 10_000 : 20_000), `${step}: ${took} ms after the start`);
+      // On SQLite, where nobody else is there, no lease is waited for: most of its 15 s would be left.
+      t.ok(took < (dialect === 'sqlite' ? 5000 : 20_000), `${step}: ${took} ms after the start`);
       if (task.attempt === 2) least = Math.min(least, took);
       await service.end('SIGKILL');
       const runs = (await readFile(journal, 'utf8').catch(() => '')).trim().split('\n');
