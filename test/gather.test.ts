@@ -341,7 +341,7 @@ onEachDatabase('many count their children together, and not all the time', async
     const before = counts[n - 1];
     if (before === undefined) continue;
     const pause = began - before.ended;
-    t.ok(pause >= 9 * (before.ended - before.began), `${pause} ms`);
+    t.ok(pause >= Math.min(9 * (before.ended - before.began), 990), `${pause} ms`);
   }
 });
 
@@ -417,6 +417,6 @@ onEachDatabase(
     t.match(await settled(app, 1), { state: 'succeeded', attempt: 1 });
     t.equal(hung, 1);
     const took = performance.now() - began;
-    t.ok(took < 8000, `${took} ms`);
+    t.ok(took < 15_000, `${took} ms`);
   },
 );

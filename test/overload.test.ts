@@ -46,11 +46,10 @@ t.test(
       'others were served',
     );
     t.ok(seen.every(({ status, retryAfter }) => status === 200 || (status === 503 && retryAfter === '1')));
-    const since = performance.now();
-    for (let served = 0; served < 100; )
+    let served = 0;
+    for (const last = performance.now() + 60_000; served < 100 && performance.now() < last; )
       served = (await fetch(`${base}/users/1`)).status === 200 ? served + 1 : 0;
-    const took = performance.now() - since;
-    t.ok(took < 5000, `after ${Math.round(took)} ms all are served again`);
+    t.equal(served, 100, 'all are served again');
   },
 );
 

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { emptyDatabase, onEachDatabase } from './support/databases.ts';
@@ -17,6 +17,7 @@ async function names({ base }: Service): Promise<string[]> {
 onEachDatabase(
   'after kill -9 at any step a task runs again, and its saved work only once',
   async (t, dialect) => {
+    let least = Infinity;
     const rounds = STEPS.map(async (step) => {
       const databaseUrl = await emptyDatabase(t, dialect);
       const journal = join(await temporaryFolder(t), 'journal');
@@ -25,7 +26,6 @@ onEachDatabase(
       // The answer may be lost with the process.
       await postTask(doomed, { kind: 'steps', input: { name: 'Ada' } }).catch(() => {});
       t.equal(await doomed.ended, 'SIGKILL', step);
-      const killedAt = performance.now();
       const service = await startTaskService(t, { ...env, JOURNAL: journal });
       const startedAt = performance.now();
       const task = await endedTask(service, 1);
@@ -34,15 +34,17 @@ onEachDatabase(
       // A claim that was not committed is no attempt, and what had settled is not run again.
       t.equal(task.attempt, ['claiming', 'settled'].includes(step) ? 1 : 2, `${step}: the attempts`);
       t.strictSame(await names(service), ['Ada 0', 'Ada 1', 'Ada 2'], `${step}: each step was done once`);
-      if (dialect === 'sqlite')
-        t.ok(now - startedAt < 1000, `${step}: ${now - startedAt} ms after the start`);
-      else t.ok(now - killedAt < 20_000, `${step}: ${now - killedAt} ms after the kill`);
+      const took = now - startedAt;
+      // On SQLite, where nobody else is there, no lease is waited for: most of its 15 s would be left.
+      t.ok(took < (dialect === 'sqlite' ? 5000 : 20_000), `${step}: ${took} ms after the start`);
+      if (task.attempt === 2) least = Math.min(least, took);
       await service.end('SIGKILL');
       const runs = (await readFile(journal, 'utf8').catch(() => '')).trim().split('\n');
       const once = { claiming: 'steps 1', claimed: 'steps 2', started: 'steps 2', settled: 'steps 1' }[step];
       t.strictSame(runs, once === undefined ? ['steps 1', 'steps 2'] : [once], `${step}: the runs`);
     });
     await Promise.all(rounds);
+    if (dialect === 'sqlite') t.ok(least < 1000, `${least} ms after the start at least`);
   },
 );
 
@@ -75,16 +77,24 @@ onEachDatabase(
     const env = { DATABASE_URL: await emptyDatabase(t, dialect), LOG_LEVEL: 'info', JOURNAL: journal };
     let service = await startTaskService(t, env);
     const named = Array.from({ length: CHILDREN }, (_, at) => `child-${at}`);
-    const tasks = named.map((name) => ({ kind: 'innocent', input: { ms: 20, name } }));
+    // Those of the second fifth wait for the first kill, and so on: each finds the gather in its middle.
+    const gate = (kill: number) => `${journal}-${kill}`;
+    const kills = KILLS[dialect];
+    await writeFile(gate(0), '');
+    const tasks = named.map((name, at) => {
+      const after = gate(Math.min(Math.floor((at * 5) / CHILDREN), kills));
+      return { kind: 'innocent', input: { ms: 20, name, after } };
+    });
     const { id } = await postTask(service, { kind: 'gather', input: { tasks } });
     const settled = new Map<number, number>();
-    for (let kill = 1; kill <= KILLS[dialect]; kill++) {
-      while (settled.size < (CHILDREN * kill) / 5) {
+    for (let kill = 1; kill <= kills; kill++) {
+      while (settled.size < (CHILDREN * (kill - 0.5)) / 5) {
         await wait(10);
         const done = await fetch(`${service.base}/tasks?kind=innocent&state=succeeded&limit=1000`);
         for (const child of (await done.json()) as Task[]) settled.set(child.id, child.attempt);
       }
       await service.end('SIGKILL');
+      await writeFile(gate(kill), '');
       service = await startTaskService(t, env);
     }
     const gathered = (await endedTask(service, id)) as unknown as {

@@ -2,6 +2,7 @@ import t from 'tap';
 import { Type } from 'typebox';
 import { defineTask } from '../src/tasks/kinds.ts';
 import { emptyDatabase, onEachDatabase, postgresServer } from './support/databases.ts';
+import { tookAtMost } from './support/in-time.ts';
 import { settled, startTasks } from './support/tasks.ts';
 
 /** Adds a user in the transaction of its checkpoint, and counts its runs. */
@@ -32,7 +33,7 @@ function adding() {
 
 t.test('a task that runs on another replica is cancelled within two seconds', async (t) => {
   const databaseUrl = await emptyDatabase(t, 'postgresql');
-  const told = Promise.withResolvers<number>();
+  let toldAt = 0;
   const endless = defineTask({
     kind: 'endless',
     description: 'Never ends by itself.',
@@ -40,20 +41,22 @@ t.test('a task that runs on another replica is cancelled within two seconds', as
     run: ({ signal }) =>
       new Promise((_resolve, reject) =>
         signal.addEventListener('abort', () => {
-          told.resolve(performance.now());
+          toldAt = performance.now();
           reject(signal.reason);
         }),
       ),
   });
   const first = await startTasks(t, 'postgresql', [endless], { databaseUrl });
-  await first.request('POST', '/tasks', { json: { kind: 'endless' } });
-  await settled(first.app, 1, ({ state }) => state === 'running');
-  const second = await startTasks(t, 'postgresql', [endless], { databaseUrl });
-  const asked = performance.now();
-  await second.request('POST', '/tasks/1/cancel');
-  const took = (await told.promise) - asked;
+  const second = await startTasks(t, 'postgresql', [], { databaseUrl });
+  const took = await tookAtMost(2000, async () => {
+    const { id } = await first.app.write((tx) => first.app.tasks.enqueue(tx, endless, {}));
+    await settled(first.app, id, ({ state }) => state === 'running');
+    const asked = performance.now();
+    await second.request('POST', `/tasks/${id}/cancel`);
+    t.match(await settled(second.app, id), { state: 'cancelled' });
+    return toldAt - asked;
+  });
   t.ok(took < 2000, `${took} ms`);
-  t.match(await settled(second.app, 1), { state: 'cancelled' });
 });
 
 t.test('without the bell another replica hears of it within two seconds, too', async (t) => {
@@ -65,17 +68,20 @@ t.test('without the bell another replica hears of it within two seconds, too', a
     run: async () => 1,
   });
   const first = await startTasks(t, 'postgresql', [work], { databaseUrl });
-  const asked = performance.now();
-  const now = new Date();
-  await first.app.write(async ({ em }) => {
-    await em.execute(
-      `insert into tasks (kind, state, priority, input, attempt, max_attempts, losses, created_at)
-       values ('work', 'queued', 0, '{}', 0, 1, 0, ?)`,
-      [now],
+  let id = 0;
+  const took = await tookAtMost(2500, async () => {
+    const asked = performance.now();
+    await first.app.write(({ em }) =>
+      em.execute(
+        `insert into tasks (kind, state, priority, input, attempt, max_attempts, losses, created_at)
+         values ('work', 'queued', 0, '{}', 0, 1, 0, ?)`,
+        [new Date()],
+      ),
     );
+    t.match(await settled(first.app, ++id), { state: 'succeeded' });
+    return performance.now() - asked;
   });
-  t.match(await settled(first.app, 1), { state: 'succeeded' });
-  t.ok(performance.now() - asked < 2500);
+  t.ok(took < 2500, `${took} ms`);
 });
 
 t.test('a restart of PostgreSQL and killed backends, under load: nothing lost, nothing twice', async (t) => {
@@ -157,15 +163,23 @@ t.test('a full disk stops tasks where they are, and they go on when there is spa
   t.strictSame(twice, []);
 });
 
-onEachDatabase('a thousand sleeps of a second take about a second together', async (t, dialect) => {
-  const { app } = await startTasks(t, dialect, [], { taskConcurrency: 1000, logLevel: 'fatal' });
-  const began = performance.now();
+onEachDatabase('a thousand tasks run at once', async (t, dialect) => {
+  let begun = 0;
+  const all = Promise.withResolvers<void>();
+  const meeting = defineTask({
+    kind: 'meeting',
+    description: 'Ends when a thousand have begun.',
+    input: Type.Object({}),
+    timeoutMs: 120_000,
+    maxAttempts: 1,
+    async run() {
+      if (++begun === 1000) all.resolve();
+      await all.promise;
+    },
+  });
+  const { app } = await startTasks(t, dialect, [meeting], { taskConcurrency: 1000, logLevel: 'fatal' });
   const tasks = await Promise.all(
-    Array.from({ length: 1000 }, () => app.write((tx) => app.tasks.enqueue(tx, 'sleep', { ms: 1000 }))),
+    Array.from({ length: 1000 }, () => app.write((tx) => app.tasks.enqueue(tx, meeting, {}))),
   );
-  const last = tasks.at(-1)?.id ?? 0;
-  for (const { id } of tasks) await settled(app, id);
-  const took = performance.now() - began;
-  t.ok(took < 5000, `${took} ms`);
-  t.match(await app.tasks.watch.find(last), { state: 'succeeded' });
+  for (const { id } of tasks) t.match(await settled(app, id), { state: 'succeeded' });
 });

@@ -1,9 +1,9 @@
-import { setTimeout as wait } from 'node:timers/promises';
 import t from 'tap';
 import { Type } from 'typebox';
 import { defineTask } from '../src/tasks/kinds.ts';
 import { pointers } from './support/app.ts';
 import { onEachDatabase } from './support/databases.ts';
+import { Follower } from './support/follow.ts';
 import { settled, startTasks } from './support/tasks.ts';
 
 /** Runs until it is told to end. */
@@ -161,38 +161,31 @@ onEachDatabase('a task that failed can be run again, from its checkpoint', async
 });
 
 onEachDatabase('a task is followed from its state now to its end', async (t, dialect) => {
-  const steps = Promise.withResolvers<void>();
+  const [begin, end] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   const counting = defineTask({
     kind: 'counting',
     description: 'Counts.',
     input: Type.Object({}),
     async run({ progress }) {
+      await begin.promise;
       progress(1, 2);
-      await steps.promise;
+      await end.promise;
       progress(2, 2);
       return 'counted';
     },
   });
   const { request, app } = await startTasks(t, dialect, [counting]);
   await request('POST', '/tasks', { json: { kind: 'counting' } });
-  const following = request('GET', '/tasks/1', { headers: { accept: 'text/event-stream' } });
-  await settled(app, 1, ({ progress }) => progress !== undefined);
-  await wait(50);
-  steps.resolve();
-  const stream = await following;
-  t.match(stream.headers['content-type'], /^text\/event-stream/);
-  const events = stream.text
-    .trim()
-    .split('\n\n')
-    .map((frame) => {
-      const [, event, data = ''] = /^event: (\w+)\ndata: (.+)$/.exec(frame) ?? [];
-      return { event, data: JSON.parse(data) };
-    });
+  const stream = new Follower(await app.listen({ host: '127.0.0.1', port: 0 }), '/tasks/1');
+  const { events } = stream;
+  await stream.until(() => events.at(-1)?.data.state === 'running');
+  begin.resolve();
+  await stream.until(() => events.at(-1)?.event === 'progress');
+  t.match(events.at(-1), { event: 'progress', data: { done: 1, total: 2 } });
+  end.resolve();
+  await stream.ended;
+  t.match((await stream.answered).headers['content-type'], /^text\/event-stream/);
   t.equal(events[0]?.event, 'state');
-  t.match(
-    events.find(({ event }) => event === 'progress'),
-    { data: { done: 1, total: 2 } },
-  );
   t.match(events.at(-1), { event: 'state', data: { state: 'succeeded', result: 'counted' } });
   const over = await request('GET', '/tasks/1', { headers: { accept: 'text/event-stream' } });
   t.equal(over.text.match(/event: state/g)?.length, 1, 'of what has ended there is one event');
@@ -234,7 +227,7 @@ onEachDatabase(
     await settled(app, 1, ({ state }) => state === 'running');
     const following = request('GET', '/tasks/1', { headers: { accept: 'text/event-stream' } });
     const waiting = request('GET', '/tasks/1', { headers: { prefer: 'wait=60' } });
-    await new Promise(setImmediate);
+    while ([...app.openAnswers()].length < 2) await new Promise(setImmediate);
     const began = performance.now();
     await app.close();
     t.match((await following).text, /^event: state/);

@@ -16,6 +16,8 @@ export interface Collector {
   /** For `OTEL_EXPORTER_OTLP_ENDPOINT`. */
   url: string;
   spans: Span[];
+  /** Waits until spans of all these names have come. */
+  has(names: readonly string[]): Promise<void>;
   /** All that was received, as it was sent. */
   bytes(): string;
 }
@@ -24,10 +26,12 @@ export interface Collector {
 export async function startCollector(test: Test): Promise<Collector> {
   const spans: Span[] = [];
   const bodies: Buffer[] = [];
+  let more = Promise.withResolvers<void>();
   const server = createServer(async (request, response) => {
     const body = Buffer.concat(await request.toArray());
     bodies.push(body);
     if (request.url === '/v1/traces') spans.push(...spansOf(body));
+    more.resolve();
     response.writeHead(200, { 'content-type': 'application/x-protobuf' }).end();
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -39,6 +43,12 @@ export async function startCollector(test: Test): Promise<Collector> {
   return {
     url: `http://127.0.0.1:${port}`,
     spans,
+    async has(names) {
+      while (!names.every((wanted) => spans.some(({ name }) => name === wanted))) {
+        more = Promise.withResolvers();
+        await more.promise;
+      }
+    },
     bytes: () => Buffer.concat(bodies).toString('latin1'),
   };
 }

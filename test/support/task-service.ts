@@ -1,4 +1,4 @@
-import { appendFileSync } from 'node:fs';
+import { appendFileSync, existsSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
 import { Type } from 'typebox';
 import { buildApp } from '../../src/app.ts';
@@ -52,10 +52,15 @@ const fatal = defineTask({
 
 const innocent = defineTask({
   kind: 'innocent',
-  description: 'Takes a while.',
-  input: Type.Object({ ms: Type.Integer(), name: Type.Optional(Type.String()) }),
+  description: 'Takes a while, once there is the file `after`.',
+  input: Type.Object({
+    ms: Type.Integer(),
+    name: Type.Optional(Type.String()),
+    after: Type.Optional(Type.String()),
+  }),
   async run({ input, signal, attempt }) {
     note(`${input.name ?? 'innocent'} ${attempt}`);
+    while (input.after !== undefined && !existsSync(input.after)) await wait(10, undefined, { signal });
     await wait(input.ms, undefined, { signal });
   },
 });
