@@ -16,6 +16,8 @@ export interface Collector {
   /** For `OTEL_EXPORTER_OTLP_ENDPOINT`. */
   url: string;
   spans: Span[];
+  /** Waits until so many spans have come. */
+  until(count: number): Promise<void>;
   /** All that was received, as it was sent. */
   bytes(): string;
 }
@@ -24,11 +26,13 @@ export interface Collector {
 export async function startCollector(test: Test): Promise<Collector> {
   const spans: Span[] = [];
   const bodies: Buffer[] = [];
+  const waiting: (() => void)[] = [];
   const server = createServer(async (request, response) => {
     const body = Buffer.concat(await request.toArray());
     bodies.push(body);
     if (request.url === '/v1/traces') spans.push(...spansOf(body));
     response.writeHead(200, { 'content-type': 'application/x-protobuf' }).end();
+    for (const one of waiting.splice(0)) one();
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   test.teardown(() => {
@@ -39,6 +43,9 @@ export async function startCollector(test: Test): Promise<Collector> {
   return {
     url: `http://127.0.0.1:${port}`,
     spans,
+    async until(count) {
+      while (spans.length < count) await new Promise<void>((resolve) => waiting.push(resolve));
+    },
     bytes: () => Buffer.concat(bodies).toString('latin1'),
   };
 }
