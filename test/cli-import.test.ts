@@ -186,10 +186,11 @@ t.test('an interrupt cancels the task, waits for its end, and says what was done
 t.test('a second interrupt does not wait', async (t) => {
   const fake = await startFakeTransfers(t);
   const command = await startFollowed(t, fake);
+  command.process.kill('SIGINT');
+  await fake.until(() => fake.asked('POST /tasks/7/cancel'));
   const again = setInterval(() => command.process.kill('SIGINT'), 50);
   t.teardown(() => clearInterval(again));
   t.equal(await command.ended, 130);
-  t.ok(fake.asked('POST /tasks/7/cancel'));
   t.equal(fake.task.state, 'queued', 'it has not ended');
 });
 

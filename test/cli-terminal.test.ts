@@ -38,11 +38,11 @@ t.test('on a terminal one line shows rows, rate and time left', { skip }, async 
   await terminal.said(
     /\rimporting {2}\[#+-+\] {2} *\d+ % {2}\d+,000 rows {2}[\d,]+ rows\/s {2}00:\d\d:\d\d left/,
   );
+  await terminal.said(/(\r[^\r\n]+){6}/); // it is drawn again and again
   fake.change({ state: 'succeeded', result: { refused: 1 } });
   t.equal(await terminal.ended, 1, 'the exit code goes through');
   t.notMatch(terminal.stdout(), /\u001b/, 'no escape codes');
   const drawn = terminal.stdout().split(/[\r\n]+/);
-  t.ok(drawn.length > 5, 'it was drawn again and again');
   t.ok(Math.max(...drawn.map((line) => line.length)) < 100, 'and fits');
 });
 
@@ -82,5 +82,5 @@ t.test('elsewhere there are plain lines, one for each tenth at most', async (t) 
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
   for (const line of lines)
-    t.match(line, /^importing {2} +\d+ % {2}\d+ rows {2}\d+ rows\/s {2}00:00:\d\d left\n$/);
+    t.match(line, /^importing {2} +\d+ % {2}\d+ rows {2}\d+ rows\/s {2}00:\d\d:\d\d left\n$/);
 });

@@ -3,11 +3,10 @@ import { buildApp } from '../src/app.ts';
 import { loadConfig } from '../src/config.ts';
 import { inBrowser } from './support/browser.ts';
 
-inBrowser('docs in a real browser', async (t, browser) => {
+inBrowser('docs in a real browser', async (t, page) => {
   const app = await buildApp(loadConfig({ DATABASE_URL: 'sqlite::memory:', LOG_LEVEL: 'silent' }));
   t.teardown(() => app.close());
   const origin = await app.listen({ host: '127.0.0.1', port: 0 });
-  const page = await browser.newPage();
   const requested: string[] = [];
   const complaints: string[] = [];
   page.on('request', (request) => requested.push(request.url()));

@@ -1,3 +1,4 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import type { Tx } from '../src/db/tx.ts';
 import { eraseFromSchedules, eraseFromTasks } from '../src/tasks/erase.ts';
@@ -46,7 +47,7 @@ t.test('postgresql: two erasures at once do not put back what the other has remo
     // Each has read before either writes, unless one makes the other wait for it.
     let reads = 0;
     const read = Promise.withResolvers<void>();
-    const wait = setTimeout(read.resolve, 500);
+    const timer = setTimeout(read.resolve, 500);
     const atOnce = (tx: Tx): Tx => ({
       ...tx,
       async execute(sql, values) {
@@ -60,7 +61,7 @@ t.test('postgresql: two erasures at once do not put back what the other has remo
       one.app.write((tx) => erase(atOnce(tx), 'ada')),
       two.app.write((tx) => erase(atOnce(tx), 'bob')),
     ]);
-    clearTimeout(wait);
+    clearTimeout(timer);
     t.notMatch(await textOf(one, table, column), /ada|bob/, table);
   }
 });
@@ -84,7 +85,7 @@ t.test('postgresql: a patch of another replica that an erasure waits for is look
   };
   const erased = eraseOf([first], async () => {}).run(contextOf(one, { userId: 1 }));
   const waits = `select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%users%'`;
-  while ((await two.app.reader.read(waits, [])).length === 0);
+  while ((await two.app.reader.read(waits, [])).length === 0) await wait(20);
   held.resolve();
   await Promise.all([patched, erased]);
   t.strictSame(known.at(-2), ['new@example.com', ADA.email], 'before the user is deleted');
@@ -114,7 +115,7 @@ t.test('postgresql: two erasures of one person at once both succeed, and tell it
   await finishing.promise;
   const secondly = kind.run(contextOf(two, { userId: 1 }));
   const waits = `select 1 from pg_stat_activity where wait_event_type in ('Lock') and query like '%changes%'`;
-  while ((await two.app.reader.read(waits, [])).length === 0);
+  while ((await two.app.reader.read(waits, [])).length === 0) await wait(20);
   held.resolve();
   await Promise.all([firstly, secondly]);
   t.strictSame(

@@ -7,7 +7,7 @@ import { startService } from './support/service.ts';
 
 inBrowser(
   'the EventSource of a real browser follows through restarts and misses nothing',
-  async (t, browser) => {
+  async (t, page) => {
     const port = await freePort();
     const env = { PORT: String(port), DATABASE_URL: `sqlite:${await temporaryFolder(t)}/muster.db` };
     const base = `http://127.0.0.1:${port}`;
@@ -25,7 +25,6 @@ inBrowser(
     };
     await create(5);
 
-    const page = await browser.newPage();
     await page.goto(`${base}/docs`); // any page of the same origin
     await page.evaluate(() => {
       const seen: number[] = [];

@@ -35,7 +35,7 @@ async function scrape(
 onEachDatabase('everything it measures is read by a parser of the format', async (t, dialect) => {
   const databaseUrl = await emptyDatabase(t, dialect);
   const service = await startApp(t, dialect, { databaseUrl });
-  const { text, families } = await scrape(service);
+  const { text, families } = await scrape(service, (value) => value('muster_metrics_unread') === 0);
   const samples = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
   for (const line of samples)
     t.match(line, /^[a-z_\d]+(\{(\w+="[^"\n]*",?)+\})? (-?[\d.e+-]+|\+Inf|nan)$/i, line);
@@ -74,7 +74,6 @@ onEachDatabase('everything it measures is read by a parser of the format', async
     [],
     'nothing is missing',
   );
-  t.strictSame(parse(text).find(({ name }) => name === 'muster_metrics_unread')?.metrics, [{ value: '0' }]);
 });
 
 t.test('requests are counted by the pattern of their route, and by no value in it', async (t) => {
@@ -153,8 +152,7 @@ t.test('what cannot be read in time is left out, and counted', async (t) => {
   service.app.metrics.gauge('muster_odd', 'Has a\nbackslash \\.', () => [
     { labels: { of: 'a "b" \\ c' }, value: 1 },
   ]);
-  const { value, families } = await scrape(service);
-  t.equal(value('muster_metrics_unread'), 2);
+  const { value, families } = await scrape(service, (value) => value('muster_metrics_unread') === 2);
   t.notOk(families.some(({ name }) => name === 'muster_deaf' || name === 'muster_broken'));
   t.equal(value('muster_odd', { of: 'a "b" \\ c' }), 1, 'labels are escaped');
 });

@@ -3,7 +3,7 @@ import { Networks } from '../src/webhooks/networks.ts';
 import { pointers, startApp } from './support/app.ts';
 import { onEachDatabase } from './support/databases.ts';
 import { startReceiver } from './support/receiver.ts';
-import { addUser, makeWebhook, webhookWhen } from './support/webhooks.ts';
+import { addUser, findWebhook, makeWebhook, webhookWhen } from './support/webhooks.ts';
 
 const PUBLIC = [
   '1.1.1.1',
@@ -147,11 +147,14 @@ onEachDatabase('a name is followed to public addresses only, each time anew', as
   t.match(await error(one), /^127\.0\.0\.2 is not a public address/);
   t.match(await error(many), /^10\.0\.0\.1, ::1, 169\.254\.169\.254, ::ffff:127\.0\.0\.2 is not/);
   for (const id of [mixed, rebind]) await webhookWhen(muster, id, ({ position }) => position === 1);
-  // The connection of the first message is kept for a second.
-  await new Promise((resolve) => setTimeout(resolve, 1500));
-  await addUser(muster, 'Grace');
+  // The connection of a message is kept for a second, and longer by what this machine is late.
+  for (let position = 2; rebinds < 2 && position < 7; position++) {
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    await addUser(muster, `user ${position}`);
+    await webhookWhen(muster, rebind, (one) => one.position === position || one.lastError !== undefined);
+  }
   t.match(
-    await error(rebind),
+    (await findWebhook(muster, rebind)).lastError,
     /^127\.0\.0\.2 is not a public address/,
     'what was asked again is judged again',
   );

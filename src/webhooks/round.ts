@@ -16,8 +16,6 @@ import {
 
 /** Users whose changes are on their way at once. */
 const CHAINS_AT_ONCE = 10;
-/** What is on its way when the service stops may still arrive: else it would be sent again. */
-const LAST_MS = 1000;
 
 /** Changes that a webhook has not acknowledged, in order; those of its types between them, up to `upTo`, it has. */
 interface Window {
@@ -40,7 +38,7 @@ export async function runRound(
   { changes, upTo, isFull }: Window,
 ): Promise<void> {
   const held = heldUsers(target, changes);
-  const stop = lastMoment(signal);
+  const stop = lastMoment(signal, sender.lastMs);
   const acknowledged = new Set(target.acknowledged);
   const failures: Outcome[] = [];
   let isOver = false;
@@ -159,12 +157,12 @@ async function fail(
 }
 
 /** Aborted when the attempt is to end; a little later when that is for a shutdown. */
-function lastMoment(signal: AbortSignal): AbortSignal {
+function lastMoment(signal: AbortSignal, lastMs: number): AbortSignal {
   const controller = new AbortController();
   const abort = () => controller.abort(signal.reason);
   signal.addEventListener('abort', () => {
     const { reason } = signal;
-    if (reason instanceof Aborted && reason.why === 'shutdown') setTimeout(abort, LAST_MS).unref();
+    if (reason instanceof Aborted && reason.why === 'shutdown') setTimeout(abort, lastMs).unref();
     else abort();
   });
   return controller.signal;

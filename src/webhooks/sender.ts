@@ -10,6 +10,8 @@ import { readRetryAfter } from './retries.ts';
 const LIMIT_MS = 15_000;
 /** So much of an answer's body is read, so that the connection can be used again. None of it is kept. */
 const BODY_BYTES = 65_536;
+/** What is on its way when the service stops may still arrive: else it would be sent again. */
+const LAST_MS = 1000;
 
 /** What became of one attempt; without an error the receiver has acknowledged it. */
 export interface Outcome {
@@ -31,6 +33,8 @@ export interface SenderOptions {
   networks: Networks;
   tracing?: FastifyInstance['tracing'];
   limitMs?: number | undefined;
+  /** How long after the service begins to stop. */
+  lastMs?: number | undefined;
   /** All addresses of a name. */
   resolve?: ((name: string) => Promise<LookupAddress[]>) | undefined;
 }
@@ -40,6 +44,7 @@ export interface SenderOptions {
  * to: whatever the URL, the resolver or a redirect says (none is followed), nothing else is reached. No proxy is used.
  */
 export class Sender {
+  readonly lastMs: number;
   readonly #networks: Networks;
   readonly #tracing: FastifyInstance['tracing'];
   readonly #limitMs: number;
@@ -48,10 +53,11 @@ export class Sender {
   readonly #lookups = new Map<string, Promise<LookupAddress[]>>();
   #agent: Promise<Agent> | undefined;
 
-  constructor({ networks, tracing, limitMs = LIMIT_MS, resolve }: SenderOptions) {
+  constructor({ networks, tracing, limitMs = LIMIT_MS, lastMs = LAST_MS, resolve }: SenderOptions) {
     this.#networks = networks;
     this.#tracing = tracing;
     this.#limitMs = limitMs;
+    this.lastMs = lastMs;
     this.#resolve = resolve ?? ((name) => dns.lookup(name, { all: true }));
   }
 

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { type Browser, chromium } from 'playwright-core';
+import { chromium, type Page } from 'playwright-core';
 import t, { type Test } from 'tap';
 
 const executablePath = process.env.CHROMIUM_PATH ?? '/usr/bin/chromium';
@@ -14,12 +14,17 @@ const args = [
   '--disable-sync',
 ];
 
-/** Runs a test with a real browser; without one it is skipped, and says so. */
-export function inBrowser(name: string, body: (test: Test, browser: Browser) => Promise<void>): void {
+/** A machine may be slow, and what is waited for comes late. */
+const timeout = 180_000;
+
+/** Runs a test with a page of a real browser; without one it is skipped, and says so. */
+export function inBrowser(name: string, body: (test: Test, page: Page) => Promise<void>): void {
   const run = async (test: Test) => {
-    const browser = await chromium.launch({ executablePath, args });
+    const browser = await chromium.launch({ executablePath, args, timeout });
     test.teardown(() => browser.close());
-    await body(test, browser);
+    const page = await browser.newPage();
+    page.setDefaultTimeout(timeout);
+    await body(test, page);
   };
   if (existsSync(executablePath)) t.test(name, run);
   else t.skip(`no chromium at ${executablePath}: ${name}`, run);

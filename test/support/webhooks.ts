@@ -1,4 +1,6 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
+import type { Tx } from '../../src/db/tx.ts';
 import type { TestApp } from './app.ts';
 
 export interface Webhook {
@@ -33,9 +35,13 @@ export async function makeWebhook({ request }: TestApp, url: string, more: objec
 /** Creates a user, and renames them so many times: 1 + `renames` changes. */
 export async function addUser({ request }: TestApp, name: string, renames = 0): Promise<number> {
   const json = { name, email: `${name.replaceAll(' ', '.')}@example.com` };
-  const { id } = (await request('POST', '/users', { json })).json<{ id: number }>();
-  for (let n = 1; n <= renames; n++)
-    await request('PATCH', `/users/${id}`, { json: { name: `${name} ${n}` } });
+  const made = await request('POST', '/users', { json });
+  if (made.status !== 201) throw new Error(made.text);
+  const { id } = made.json<{ id: number }>();
+  for (let n = 1; n <= renames; n++) {
+    const renamed = await request('PATCH', `/users/${id}`, { json: { name: `${name} ${n}` } });
+    if (renamed.status !== 200) throw new Error(renamed.text);
+  }
   return id;
 }
 
@@ -62,12 +68,20 @@ export async function deliveriesOf({ request }: TestApp, id: number): Promise<De
 }
 
 /** Lets all that waits for its next attempt be tried now, as if the time had passed. */
-export async function letTimePass(app: FastifyInstance): Promise<void> {
-  const now = new Date();
-  await app.write(async (tx) => {
+export function letTimePass(app: FastifyInstance): Promise<void> {
+  return tryAgainAt(app, new Date());
+}
+
+/** Sets when all that waits for its next attempt is tried, once something does: what still runs would set it anew. */
+export async function tryAgainAt(app: FastifyInstance, at: Date): Promise<void> {
+  const trySetting = async (tx: Tx) => {
     tx.changed();
-    await tx.execute('update webhooks set retry_at = ? where retry_at is not null', [now]);
-    await tx.execute(`update tasks set run_at = ? where state = 'scheduled' and kind = 'deliver'`, [now]);
+    const set = `update tasks set run_at = ? where state = 'scheduled' and kind = 'deliver' returning id`;
+    const waiting = await tx.execute(set, [at]);
+    if (waiting.length === 0) return false;
+    await tx.execute('update webhooks set retry_at = ? where retry_at is not null', [at]);
     tx.ring('tasks.scheduled');
-  });
+    return true;
+  };
+  while (!(await app.write(trySetting))) await wait(10);
 }
