@@ -42,7 +42,7 @@ interface Checkpoint {
  * Rows in one transaction. While nobody else asks it is as large as pays: a commit costs the same whatever is in it. While
  * others are served it is small, since on SQLite every other write waits for it.
  */
-const BATCH_ROWS = { sqlite: { busy: 25, quiet: 1000 }, postgresql: { busy: 25, quiet: 500 } };
+const BATCH_ROWS = { sqlite: { busy: 10, quiet: 1000 }, postgresql: { busy: 10, quiet: 500 } };
 
 /**
  * Reads the file that was uploaded for this task, and makes of its rows users as `POST /users` would. The users, their

@@ -18,7 +18,8 @@ const UserSchema = defineEntity({
     { name: 'users_created_at_id', properties: ['createdAt', 'id'] },
     {
       name: 'users_search',
-      expression: 'create index users_search on users using gin (search_key gin_trgm_ops)',
+      expression:
+        'create index users_search on users using gin (search_key gin_trgm_ops) with (gin_pending_list_limit = 256)',
     },
   ],
   properties: {
