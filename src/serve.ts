@@ -19,7 +19,9 @@ async function serve(): Promise<void> {
   // Whoever read the log may be gone before us (`npm start | tee log`, then Ctrl-C); that must not hold up the end.
   for (const output of [process.stdout, process.stderr]) output.on('error', () => {});
   const app = await buildApp(config, process.stdout);
-  const listening = { host: config.host, port: config.port, backlog: BACKLOG };
+  // For `localhost` Fastify would open a second server, for ::1, which the limits of the first do not hold.
+  const host = config.host === 'localhost' ? '127.0.0.1' : config.host;
+  const listening = { host, port: config.port, backlog: BACKLOG };
   const address = await app.listen(listening).catch(async (error) => {
     await app.close();
     if (error instanceof StartError) throw error;

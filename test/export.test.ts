@@ -4,7 +4,7 @@ import { exportUsers } from '../src/transfers/export.ts';
 import { csvLines, ndjsonLines } from '../src/transfers/lines.ts';
 import type { User } from '../src/users/users.schemas.ts';
 import { startApp } from './support/app.ts';
-import { onEachDatabase } from './support/databases.ts';
+import { emptyDatabase, onEachDatabase } from './support/databases.ts';
 import { type Change, fold, wholeLog } from './support/log.ts';
 import { importFile, NDJSON, people } from './support/transfers.ts';
 
@@ -267,4 +267,14 @@ onEachDatabase('a search that is too short is refused, also where nobody is', as
   const { request } = await startApp(t, dialect);
   t.equal((await request('GET', '/users/export?q=e%CC%81e%CC%81')).status, 400);
   t.equal((await request('GET', '/users/export')).text, '');
+});
+
+onEachDatabase('the times of an export are in UTC, whatever the zone of the session', async (t, dialect) => {
+  const databaseUrl = await emptyDatabase(t, dialect);
+  const zone = dialect === 'postgresql' ? '?options=-c%20TimeZone%3DAsia/Tokyo' : '';
+  const app = await startApp(t, dialect, { databaseUrl: `${databaseUrl}${zone}` });
+  await app.request('POST', '/users', { json: { name: 'Ada', email: 'ada@example.com' } });
+  const { createdAt } = (await app.request('GET', '/users/1')).json<User>();
+  const [exported] = usersOf((await app.request('GET', '/users/export?format=ndjson')).text);
+  t.equal(exported?.createdAt, createdAt);
 });

@@ -137,9 +137,15 @@ t.test('what is read late in a turn of a loop that is late is refused, and soon 
   t.notOk(shedding.isOver);
   for (let n = 0; n < 10; n++) window(5, 90);
   t.ok(shedding.isOver, 'few heavy requests are too many when it goes on');
+  now += 4;
   shedding.turn(now);
   const leave = Array.from({ length: 50 }, () => shedding.enters());
   t.ok(shedding.refuses(now), 'no more are served at once');
+  now += 2;
+  shedding.turn(now);
+  t.notOk(shedding.refuses(now), 'unless turns are short');
+  now += 4;
+  shedding.turn(now);
   for (const one of [leave[0], leave[0]]) one?.();
   t.notOk(shedding.refuses(now), 'until one of them leaves');
   shedding.enters();

@@ -13,7 +13,7 @@ export const MAX_ID = 2 ** 31 - 1;
  */
 export function toDate(value: unknown): Date {
   return new Date(
-    typeof value === 'string' ? value.replace(' ', 'T').replace(/\+00$/, 'Z') : (value as number),
+    typeof value === 'string' ? value.replace(' ', 'T').replace(/[+-]\d\d$/, '$&:00') : (value as number),
   );
 }
 

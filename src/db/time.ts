@@ -36,5 +36,5 @@ export function rfc3339(dialect: DialectName, time: string): string {
   return dialect === 'sqlite'
     ? `case typeof(${time}) when 'integer' then strftime('%Y-%m-%dT%H:%M:%fZ', ${time} / 1000.0, 'unixepoch') end`
     : // What JSON says of a time, which has a fraction only if it has one, is much cheaper than `to_char`.
-      `case when ${time} < '10000-01-01' then substr(to_json(${time} + interval '1 microsecond')::text, 2, 23) || 'Z' end`;
+      `case when ${time} < '10000-01-01' then substr(to_json(${time} at time zone 'UTC' + interval '1 microsecond')::text, 2, 23) || 'Z' end`;
 }

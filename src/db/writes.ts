@@ -73,7 +73,9 @@ export class WriteQueue {
 
   /** Whether the database does not keep up. */
   get isBehind(): boolean {
-    return this.length > MOST_AT_ONCE && this.oldestMs > BEHIND_MS;
+    const [oldest] = this.#waiting;
+    if (oldest === undefined || this.#waiting.length <= MOST_AT_ONCE) return false;
+    return performance.now() - oldest.since > BEHIND_MS;
   }
 
   /** Runs `work` in a transaction and settles after the commit. */

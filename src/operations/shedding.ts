@@ -8,7 +8,7 @@ const MOST_WORK_MS = 60;
 const TURN_MS = 20;
 /** In the first so much of each turn some are always let in, or nothing would tell when it is over. */
 const LEAST_MS = 3;
-/** Of those that were let in meanwhile, so many are served at once: more would only wait for each other, */
+/** Of those that were let in meanwhile, so many are served at once while turns are long: more would wait for each other, */
 const MOST_INSIDE = 50;
 /** unless they take so long: a stream, or who waits for a task, has no end. */
 const LONGEST_INSIDE_MS = 1000;
@@ -29,6 +29,7 @@ export class Shedding {
   #admitted = 0;
   #refused = 0;
   #turnAt = -Infinity;
+  #turnMs = 0;
   #admitsMs = LEAST_MS;
   #inside = 0;
 
@@ -56,19 +57,25 @@ export class Shedding {
 
   /** To be told, while it is over, of each turn of the loop. */
   turn(now = performance.now()): void {
-    const refusingMs = Math.max(0, now - this.#turnAt - this.#admitsMs);
+    this.#turnMs = now - this.#turnAt;
+    const refusingMs = Math.max(0, this.#turnMs - this.#admitsMs);
     this.#admitsMs = Math.max(LEAST_MS, TURN_MS - refusingMs);
     this.#turnAt = now;
   }
 
   /** Whether the next request is one too many. */
   refuses(now?: number): boolean {
-    if (this.#isOver && (this.#inside >= MOST_INSIDE || this.#isLate(now))) {
+    if (this.#isOver && (this.#isFull() || this.#isLate(now))) {
       this.#refused++;
       return true;
     }
     this.#admitted++;
     return false;
+  }
+
+  /** A loop that has nothing to do waits for the database, and has its own limits for that. */
+  #isFull(): boolean {
+    return this.#inside >= MOST_INSIDE && this.#turnMs > LEAST_MS;
   }
 
   #isLate(now = performance.now()): boolean {

@@ -44,8 +44,7 @@ const exports: FastifyPluginAsyncTypebox = async (app) => {
       const { format, raw, ...filter } = request.query;
       const { head: position, epoch } = await app.logExtent();
       const lines = format === 'csv' ? await csvLines(raw) : ndjsonLines;
-      // One page is made while the client takes the one before; the next, when it has.
-      const pages = ahead(exportUsers(app.reader, position, filter, lines, app.isBusy));
+      const pages = exportUsers(app.reader, position, filter, lines, app.isBusy);
       const first = await pages.next(); // what it refuses is still to be told
       reply
         .header('muster-position', position)
@@ -56,7 +55,7 @@ const exports: FastifyPluginAsyncTypebox = async (app) => {
       const texts = async function* () {
         yield lines.header;
         if (!first.done) yield first.value;
-        yield* pages;
+        yield* ahead(pages); // one page is made while the client takes the one before; the next, when it has
       };
       return reply.send(Readable.from(whileLetIn(request, texts()), { objectMode: false }) as never);
     },

@@ -28,6 +28,7 @@ interface PageRow {
   last: number | null;
   text: string | Buffer | null;
   head: number | string;
+  kept_after: number | string;
 }
 
 /** Which users a page is made of: `after` < id ≤ `to`. */
@@ -40,8 +41,11 @@ interface Page extends Range {
   text: string | Buffer;
   /** Whether each of them has a line. */
   isWhole: boolean;
-  /** How far the log went when it was read. */
+  /** From where to where the log went when it was read. */
+  keptAfter: number;
   head: number;
+  /** How long that took. */
+  ms: number;
 }
 
 /**
@@ -68,10 +72,11 @@ export async function* exportUsers(
   for (let begun = performance.now(); ; begun = performance.now()) {
     const { value: page, done } = await pages.next();
     if (done) return;
+    if (page.keptAfter > position) throw notKept();
     const { size } = await changes.users(page, page.head);
     const made =
       size === 0 && page.isWhole ? page.text : await pageThen(reader, position, filter, lines, changes, page);
-    const ms = performance.now() - begun; // what the client takes to read it is no work
+    const ms = Math.max(performance.now() - begun, page.ms); // what the client takes to read it is no work
     yield made;
     changes.forget(page.to);
     await pace.rest(ms); // on SQLite nothing else here waits: a client that reads fast had the service for itself
@@ -90,17 +95,20 @@ async function* readPages(
   const text = reader.dialect === 'sqlite' ? `cast(string_agg(line, '') as blob)` : `string_agg(line, '')`;
   let limit = FIRST_PAGE_USERS;
   for (let after = 0; ; ) {
+    const begun = performance.now();
     const from = fromUsers(reader.dialect, filter, { after, limit });
     const [row] = await reader.read<PageRow>(
       `select count(*) as users, count(line) as lines, max(id) as last, ${text} as text,
-         (select ${HEAD} from change_log) as head
+         (select ${HEAD} from change_log) as head, (select kept_after from change_log) as kept_after
        from (select id, ${line} as line ${from.sql}) as page where id <= ?`,
       [...from.values, last],
     );
     const users = Number(row?.users);
     const to = users < limit ? last : (row?.last ?? last);
     const isWhole = users === Number(row?.lines);
-    const page = { after, to, text: row?.text ?? '', isWhole, head: Number(row?.head) };
+    const [head, keptAfter] = [Number(row?.head), Number(row?.kept_after)];
+    const ms = performance.now() - begun;
+    const page = { after, to, text: row?.text ?? '', isWhole, head, keptAfter, ms };
     yield page;
     if (to >= last) return;
     const fits = Math.max(1, Math.floor((limit * PAGE_BYTES) / Math.max(1, page.text.length)));
