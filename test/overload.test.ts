@@ -144,6 +144,9 @@ t.test('what is read late in a turn of a loop that is late is refused, and soon 
   now += 2;
   shedding.turn(now);
   t.notOk(shedding.refuses(now), 'unless turns are short');
+  for (let n = 0; n < 150; n++) leave.push(shedding.enters());
+  t.ok(shedding.refuses(now), 'when 200 are');
+  for (const one of leave.splice(50)) one();
   now += 4;
   shedding.turn(now);
   for (const one of [leave[0], leave[0]]) one?.();

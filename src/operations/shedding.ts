@@ -10,6 +10,8 @@ const TURN_MS = 20;
 const LEAST_MS = 3;
 /** Of those that were let in meanwhile, so many are served at once while turns are long: more would wait for each other, */
 const MOST_INSIDE = 50;
+/** and so many while the loop has little to do, and waits for the database: more would wait for longer than clients do, */
+const MOST_WAITING = 200;
 /** unless they take so long: a stream, or who waits for a task, has no end. */
 const LONGEST_INSIDE_MS = 1000;
 /** After so many windows in which nothing was refused, nothing is. */
@@ -73,9 +75,8 @@ export class Shedding {
     return false;
   }
 
-  /** A loop that has nothing to do waits for the database, and has its own limits for that. */
   #isFull(): boolean {
-    return this.#inside >= MOST_INSIDE && this.#turnMs > LEAST_MS;
+    return this.#inside >= (this.#turnMs > LEAST_MS ? MOST_INSIDE : MOST_WAITING);
   }
 
   #isLate(now = performance.now()): boolean {
