@@ -46,10 +46,11 @@ t.test(
       'others were served',
     );
     t.ok(seen.every(({ status, retryAfter }) => status === 200 || (status === 503 && retryAfter === '1')));
-    let served = 0;
-    for (const last = performance.now() + 60_000; served < 100 && performance.now() < last; )
+    const since = performance.now();
+    for (let served = 0; served < 100; )
       served = (await fetch(`${base}/users/1`)).status === 200 ? served + 1 : 0;
-    t.equal(served, 100, 'all are served again');
+    const took = performance.now() - since;
+    t.ok(took < 5000, `after ${Math.round(took)} ms all are served again`);
   },
 );
 

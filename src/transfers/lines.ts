@@ -14,7 +14,7 @@ export interface Lines {
 }
 
 /** As it was stored. */
-const TEXT = 'cast(attributes as text)';
+const ATTRIBUTES = 'cast(attributes as text)';
 
 /** JSON Lines of `User`, its members in the order of the schema. */
 export const ndjsonLines: Lines = {
@@ -28,7 +28,7 @@ export const ndjsonLines: Lines = {
       then replace('"createdAt":"@","updatedAt":"@"}\n', '@', ${created})
       else '"createdAt":"' || ${created} || '","updatedAt":"' || ${updated} || '"}\n' end`;
     return `format('{"id":%s,"name":%s,"email":%s,"attributes":%s,"version":%s,',
-      id, ${quoted('name')}, ${quoted('email')}, ${TEXT}, version) || ${times}`;
+      id, ${quoted('name')}, ${quoted('email')}, ${ATTRIBUTES}, version) || ${times}`;
   },
   of: (row) => `${userJson(row)}\n`,
 };
@@ -61,7 +61,7 @@ export async function csvLines(raw: boolean): Promise<Lines> {
         `not ${first}(${column}) between 65 and 65280 and ${within}('${FORMULA}', nullif(substr(${column}, 1, 1), '')) > 0`;
       const defused = (column: string) =>
         raw ? column : `case when ${isFormula(column)} then '''' || ${column} else ${column} end`;
-      const cells = [defused('name'), defused('email'), TEXT].map(quoted);
+      const cells = [defused('name'), defused('email'), ATTRIBUTES].map(quoted);
       return `format('%s,${cell},${cell},${cell}\r\n', id, ${cells.join(', ')})`;
     },
     of: (row) => stringify([row], options),

@@ -24,7 +24,7 @@ const MORE_FILES = 12;
 /** Whatever has happened. */
 const MOST_RESIDENT_BYTES = 512 * 2 ** 20;
 const LOOP_DELAY_MS = 100;
-/** So long it may take on a slow machine: streams that nobody reads are cut after 15 seconds, idle connections after 10. */
+/** So long it may take: streams that nobody reads are cut after 15 seconds, idle connections after 10. */
 const WITHIN_MS = 40_000;
 
 export async function readVitals(base: string): Promise<Vitals> {
