@@ -101,61 +101,89 @@ onEachDatabase(
   },
 );
 
-t.test('what is read late in a turn of a loop that is late is refused, and soon nothing is', async (t) => {
+t.test('as many are let in at once as there is time for in a turn, while the loop is late', async (t) => {
   const shedding = new Shedding(500);
   let now = Math.ceil(performance.now());
-  /** Requests that come evenly in a turn of so many milliseconds; gives how many are let in. */
-  const turn = (ms: number, requests: number) => {
-    shedding.turn(now);
-    let served = 0;
-    for (let n = 0; n < requests; n++) if (!shedding.refuses(now + (ms * n) / requests)) served++;
-    now += ms;
-    return served;
-  };
   const window = (requests: number, delayMs: number, workMs = delayMs) => {
-    const served = turn(100, requests);
+    let served = 0;
+    for (let n = 0; n < requests; n++) if (!shedding.refuses(false, now)) served++;
+    now += 100;
     shedding.measured(delayMs, workMs, now);
     return served;
   };
-  for (let n = 0; n < 9; n++) t.equal(window(50, 5000), 50);
+  /** How many are let in, after turns of so many milliseconds in each of which somebody was refused. */
+  const most = (ms: number, turns: number) => {
+    for (let n = 0; n < turns; n++) {
+      while (inside.length < 999 && !shedding.refuses(false, now)) inside.push(shedding.enters());
+      now += ms;
+      shedding.turn(now);
+    }
+    for (const leave of inside.splice(0)) leave();
+    while (inside.length < 999 && !shedding.refuses(false, now)) inside.push(shedding.enters());
+    const many = inside.length;
+    for (const leave of inside.splice(0)) leave();
+    return many;
+  };
+  const inside: (() => void)[] = [];
+  for (let n = 0; n < 9; n++) t.equal(window(20, 5000), 20);
   t.notOk(shedding.isOver, 'late for less than a second it may be anything');
   window(50, 5);
   for (let n = 0; n < 20; n++) window(1000, 200, 10);
   t.notOk(shedding.isOver, 'late by what others do is not late');
-  window(400, 90);
-  t.ok(shedding.isOver, 'one late window with many');
-  for (let n = 0; n < 3; n++) turn(100, 1000);
-  t.ok(turn(100, 1000) < 35, 'those of the first 3 ms: more was refused than a turn should last');
-  turn(3, 1000);
-  t.equal(turn(20, 1000), 1000, 'all of 20 ms, when the turn before refused nobody');
-  const served = turn(25, 1000);
-  t.ok(served > 790 && served < 810, `${served} of 1000, the first 20 ms of 25`);
-  turn(20, 0);
-  shedding.measured(90, 90, now);
-  for (let n = 0; n < 9; n++) window(0, 5);
-  t.ok(shedding.isOver, 'until it has refused nothing for a second');
-  window(0, 5);
+  window(1000, 5);
+  window(199, 90);
+  t.equal(window(199, 90), 199, 'fewer than are served at once');
   t.notOk(shedding.isOver);
+  t.equal(window(200, 90), 200, 'when it is late, and as many come');
+  t.ok(shedding.isOver);
+
+  t.equal(most(90, 1), 140, 'fewer after a turn that is too long');
+  t.equal(most(90, 20), 32, 'but always some');
+  for (let n = 0; n < 20; n++) {
+    now += 10;
+    shedding.turn(now);
+  }
+  t.equal(most(60, 1), 32, 'nor more while nobody is refused: then nothing is known');
+  t.equal(most(10, 4), 47, 'a tenth more after each that is shorter');
+  t.equal(most(10, 100), 200, 'up to a limit');
+  now += 61;
+  t.ok(shedding.refuses(false, now), 'nobody, when this turn has been too long already');
+  shedding.turn(now);
+  for (let n = 0; n < 140; n++) inside.push(shedding.enters());
+  t.ok(shedding.refuses(false, now));
+  inside.pop()?.();
+  t.notOk(shedding.refuses(false, now), 'whoever leaves makes room');
+  shedding.enters();
+  t.ok(shedding.refuses(false, now));
+  for (let n = 0; n < 9; n++) window(0, 5);
+  now += 1;
+  shedding.turn(now);
+  t.ok(shedding.refuses(false, now));
+  window(4, 5);
+  shedding.turn(now);
+  t.notOk(shedding.refuses(false, now), 'who takes a second takes nobody else the place');
+  for (const leave of inside.splice(0)) leave();
+  t.equal(most(10, 20), 200, 'nor does it make any when they leave at last');
+
+  for (let n = 0; n < 12; n++) {
+    most(5, 1);
+    for (let refused = 0; refused < 50; refused++) shedding.refuses(false, now + 100);
+    window(0, 5);
+  }
+  t.ok(shedding.isOver, 'as long as many are refused');
+  for (let n = 0; n < 10; n++) window(0, 5);
+  t.notOk(shedding.isOver, 'until few have been refused for a second');
   for (let n = 0; n < 10; n++) window(5, 90);
   t.ok(shedding.isOver, 'few heavy requests are too many when it goes on');
-  now += 4;
-  shedding.turn(now);
-  const leave = Array.from({ length: 50 }, () => shedding.enters());
-  t.ok(shedding.refuses(now), 'no more are served at once');
-  now += 2;
-  shedding.turn(now);
-  t.notOk(shedding.refuses(now), 'unless turns are short');
-  for (let n = 0; n < 150; n++) leave.push(shedding.enters());
-  t.ok(shedding.refuses(now), 'when 200 are');
-  for (const one of leave.splice(50)) one();
-  now += 4;
-  shedding.turn(now);
-  for (const one of [leave[0], leave[0]]) one?.();
-  t.notOk(shedding.refuses(now), 'until one of them leaves');
-  shedding.enters();
-  t.ok(shedding.refuses(now), 'who leaves twice is counted once');
-  await wait(1100);
-  t.notOk(shedding.refuses(now), 'who takes a second takes nobody else the place');
+  for (let n = 0; n < 20; n++) window(1, 90);
+  t.ok(shedding.isOver, 'for as long as it does');
+
+  const behind = new Shedding(0);
+  for (let n = 0; n < 200; n++) {
+    t.notOk(behind.refuses(true, now), 'nobody less than that is refused while the database is behind');
+    behind.enters();
+  }
+  t.ok(behind.refuses(true, now), 'as many as are served at once, and one');
   const never = new Shedding(0);
   for (let n = 0; n < 20; n++) never.measured(10_000, 10_000, now + n * 10_000);
   t.notOk(never.isOver, 'unless it is switched off');

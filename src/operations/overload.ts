@@ -1,20 +1,19 @@
-import type { IncomingMessage, RequestListener } from 'node:http';
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import plugin from 'fastify-plugin';
 import { bareProblem } from '../http/problem.ts';
 import { LoopDelay, WINDOW_MS } from './loop.ts';
 import { CALM_WINDOWS, Shedding } from './shedding.ts';
 
-/** Queries that wait for a connection to PostgreSQL: more would wait for longer than most clients do. */
-const MOST_QUERIES = 200;
+/** When more queries wait for a connection to PostgreSQL, it does not keep up. */
+const MOST_QUERIES = 50;
 
 /**
  * Sends requests away while there are more than can be served. Without it all of them wait, longer and longer, until
  * their clients have gone; with it most are served as fast as ever and the rest are told at once to come again.
  *
- * - **The event loop is late**: each request waits in the kernel before it is read. Those that come late in one of its
- *   turns are refused, and those that come while as many are being served as can be at once.
- * - **Queries wait** for a connection to PostgreSQL: whoever else comes is refused.
+ * - **The event loop is late**: each request waits in the kernel before it is read.
+ * - **Queries wait** for a connection to PostgreSQL. In both cases no more are let in at once than there is time for.
  * - **Writes wait**: who only reads is served as before. What runs in the background is not refused: it holds leases.
  *
  * All are refused before anything else is done with them: by way of the hooks each wrote a line with a stack.
@@ -29,17 +28,29 @@ export default plugin(
     let calm = CALM_WINDOWS;
     /** How many had been refused when the log was told that some are. */
     let told: number | undefined;
-    let next: NodeJS.Immediate | undefined;
+    let isWatched = false;
+    let isClosing = false;
+    const answer = (response: ServerResponse, why: keyof typeof refused) => {
+      const { head, body } = REFUSALS[why];
+      response.writeHead(503, head).end(body);
+    };
+    /** Answered at once, clients with a thousand connections could send and send, and no turn would ever end. */
+    let later: [ServerResponse, keyof typeof refused][] = [];
     /** Ahead of what else this turn of the loop has put off: that is work of the next one. */
     const turn = () => {
-      if (!shedding.isOver) return;
+      isWatched = false;
+      for (const [response, why] of later) answer(response, why);
+      later = [];
       shedding.turn();
-      next = setImmediate(turn);
+      if (shedding.isOver && !isClosing) watch();
+    };
+    const watch = () => {
+      if (isWatched) return;
+      isWatched = true;
+      setImmediate(turn);
     };
     const loop = new LoopDelay((delayMs, workMs) => {
-      const wasOver = shedding.isOver;
       shedding.measured(delayMs, workMs);
-      if (shedding.isOver && !wasOver) turn();
       calm = total() > before ? 0 : calm + 1;
       const isRefusing = shedding.isOver || calm < CALM_WINDOWS;
       if (isRefusing && told === undefined) {
@@ -56,27 +67,28 @@ export default plugin(
       if (config?.essential === true) essential.add(url);
     });
     const whyNot = ({ method = '' }: IncomingMessage): keyof typeof refused | undefined => {
-      if (shedding.refuses()) return 'event_loop';
-      if (app.reader.waiting() > MOST_QUERIES) return 'read_queue';
+      const isBehind = app.reader.waiting() > MOST_QUERIES;
+      if (shedding.refuses(isBehind)) return isBehind ? 'read_queue' : 'event_loop';
       return app.writeQueue.isBehind && !READING.has(method) ? 'write_queue' : undefined;
     };
     const [serve] = app.server.listeners('request') as [RequestListener];
     app.server.off('request', serve);
     app.server.on('request', (request, response) => {
       const why = whyNot(request);
-      if (why === undefined) {
-        if (shedding.isOver) response.once('close', shedding.enters());
-        return serve(request, response);
+      if (why !== undefined || shedding.isOver) watch();
+      if (why === undefined) response.once('close', shedding.enters());
+      else if (!essential.has(pathOf(request))) {
+        refused[why]++;
+        if (shedding.isLong()) later.push([response, why]);
+        else answer(response, why);
+        return;
       }
-      if (essential.has(pathOf(request))) return serve(request, response);
-      refused[why]++;
-      const { head, body } = REFUSALS[why];
-      response.writeHead(503, head).end(body);
+      serve(request, response);
     });
 
     app.addHook('onClose', async () => {
       loop.stop(); // nothing would tell any more that it is over
-      clearImmediate(next);
+      isClosing = true;
     });
     app.metrics.gauge(
       'muster_event_loop_delay_seconds',

@@ -1,26 +1,23 @@
 /** A loop that is late for less may have met a pause of the collector or a single large request. */
 const LATE_MS = 1000;
-/** Unless so many came in one window. */
-const MANY = 300;
 /** What a turn of the loop may have to do: a request that comes meanwhile waits as long, be it served or refused. */
 const MOST_WORK_MS = 60;
-/** How long a turn should be while requests are refused: whoever is refused has waited for one. */
-const TURN_MS = 20;
-/** In the first so much of each turn some are always let in, or nothing would tell when it is over. */
-const LEAST_MS = 3;
-/** Of those that were let in meanwhile, so many are served at once while turns are long: more would wait for each other, */
-const MOST_INSIDE = 50;
-/** and so many while the loop has little to do, and waits for the database: more would wait for longer than clients do, */
-const MOST_WAITING = 200;
-/** unless they take so long: a stream, or who waits for a task, has no end. */
-const LONGEST_INSIDE_MS = 1000;
-/** After so many windows in which nothing was refused, nothing is. */
+/** How long a turn should be while requests are refused: whoever is refused has waited for one, or two. */
+const TURN_MS = 30;
+/** As many clients as wait for each of their answers are served at once in any case, */
+const FEWEST_INSIDE = 32;
+/** and so many when turns are short, as where the database is what they wait for: more would wait for longer than clients do. */
+const MOST_INSIDE = 200;
+/** Who came more than so many windows ago does not count: a stream, or who waits for a task, has no end. */
+const LONGEST_INSIDE = 10;
+/** It is over after so many windows in which the loop was in time and few were refused, beside those that were served. */
 export const CALM_WINDOWS = 10;
+const FEW = 0.25;
 
 /**
- * Which requests are let in. While the event loop keeps up, all of them. When it does not, those that are read in the first
- * part of each of its turns, which leaves as much of the turn as the refusals of the last one took. So the loop does
- * nothing but serve and refuse, whatever either costs, and nobody waits for an answer for longer than a turn or two.
+ * Which requests are let in. While the event loop keeps up, all of them. When it does not, no more than so many at once,
+ * by the length of its turns: fewer when they take longer than they should, more when they are shorter, as TCP finds how
+ * much it may send. So nobody waits for an answer for longer than a turn or two, whatever serving and refusing cost.
  */
 export class Shedding {
   readonly #maxDelayMs: number;
@@ -31,9 +28,12 @@ export class Shedding {
   #admitted = 0;
   #refused = 0;
   #turnAt = -Infinity;
-  #turnMs = 0;
-  #admitsMs = LEAST_MS;
+  #most = MOST_INSIDE;
+  #isFull = false;
   #inside = 0;
+  #window = 0;
+  /** Of those inside, how many came in each of the last windows. */
+  readonly #cameIn = new Array<number>(LONGEST_INSIDE).fill(0);
 
   /** `maxDelayMs`: 0 refuses nothing, ever. */
   constructor(maxDelayMs: number) {
@@ -50,24 +50,44 @@ export class Shedding {
     const isLate = this.#maxDelayMs > 0 && (delayMs > this.#maxDelayMs || workMs > MOST_WORK_MS);
     this.#lateMs = isLate ? this.#lateMs + now - this.#measuredAt : 0;
     this.#measuredAt = now;
-    this.#calm = this.#refused === 0 ? this.#calm + 1 : 0;
-    const isMany = this.#admitted >= MANY;
+    const isCalm = !isLate && this.#refused <= this.#admitted * FEW;
+    this.#calm = isCalm ? this.#calm + 1 : 0;
+    this.#judge(false, now);
+    if (this.#calm >= CALM_WINDOWS) this.#isOver = false;
     [this.#admitted, this.#refused] = [0, 0];
-    if (this.#isOver) this.#isOver = isLate || this.#calm < CALM_WINDOWS;
-    else if (isLate && (isMany || this.#lateMs >= LATE_MS)) [this.#isOver, this.#calm] = [true, 0];
+    const nth = ++this.#window % LONGEST_INSIDE;
+    this.#inside -= this.#cameIn[nth] as number;
+    this.#cameIn[nth] = 0;
+  }
+
+  /** At each request, too: of a flood the second turn is ten times as long as the first, and the third as the second. */
+  #judge(isBehind: boolean, now: number): void {
+    const isTooMuch =
+      isBehind || this.#lateMs >= LATE_MS || (this.#lateMs > 0 && this.#admitted >= MOST_INSIDE);
+    if (!isTooMuch || this.#isOver) return;
+    [this.#isOver, this.#calm, this.#most, this.#turnAt] = [true, 0, MOST_INSIDE, now];
+  }
+
+  /** Whether this turn has lasted for long enough. */
+  isLong(now = performance.now()): boolean {
+    return now - this.#turnAt > TURN_MS;
   }
 
   /** To be told, while it is over, of each turn of the loop. */
   turn(now = performance.now()): void {
-    this.#turnMs = now - this.#turnAt;
-    const refusingMs = Math.max(0, this.#turnMs - this.#admitsMs);
-    this.#admitsMs = Math.max(LEAST_MS, TURN_MS - refusingMs);
+    const mostChange = this.#isFull ? 1.1 : 1; // of a limit that nobody met nothing is known
+    const change = Math.min(mostChange, Math.max(0.7, TURN_MS / (now - this.#turnAt)));
+    this.#most = Math.min(MOST_INSIDE, Math.max(FEWEST_INSIDE, this.#most * change));
     this.#turnAt = now;
+    this.#isFull = false;
   }
 
-  /** Whether the next request is one too many. */
-  refuses(now?: number): boolean {
-    if (this.#isOver && (this.#isFull() || this.#isLate(now))) {
+  /** Whether the next request is one too many. `isBehind`: the database does not keep up with what it is asked. */
+  refuses(isBehind = false, now = performance.now()): boolean {
+    this.#judge(isBehind, now);
+    const isFull = this.#inside >= this.#most;
+    if (this.#isOver && (isFull || now - this.#turnAt > MOST_WORK_MS)) {
+      this.#isFull ||= isFull;
       this.#refused++;
       return true;
     }
@@ -75,24 +95,18 @@ export class Shedding {
     return false;
   }
 
-  #isFull(): boolean {
-    return this.#inside >= (this.#turnMs > LEAST_MS ? MOST_INSIDE : MOST_WAITING);
-  }
-
-  #isLate(now = performance.now()): boolean {
-    return now - this.#turnAt > this.#admitsMs;
-  }
-
-  /** Somebody is let in, while it is over; gives what is to be called when they leave. */
+  /** Somebody is let in; gives what is to be called, once, when they leave. */
   enters(): () => void {
-    this.#inside++;
-    let isInside = true;
-    const leaves = () => {
-      if (isInside) this.#inside--;
-      isInside = false;
-      clearTimeout(timer);
+    const window = this.#window;
+    this.#count(window, 1);
+    return () => {
+      if (this.#window - window < LONGEST_INSIDE) this.#count(window, -1);
     };
-    const timer = setTimeout(leaves, LONGEST_INSIDE_MS).unref();
-    return leaves;
+  }
+
+  #count(window: number, change: 1 | -1): void {
+    const nth = window % LONGEST_INSIDE;
+    this.#inside += change;
+    this.#cameIn[nth] = (this.#cameIn[nth] as number) + change;
   }
 }
