@@ -1,5 +1,6 @@
 import { Agent, get } from 'node:http';
 import { setTimeout as wait } from 'node:timers/promises';
+import pg from 'pg';
 import t from 'tap';
 import { Shedding } from '../src/operations/shedding.ts';
 import { startApp } from './support/app.ts';
@@ -101,12 +102,38 @@ onEachDatabase(
   },
 );
 
+t.test(
+  'while more queries wait for a connection to PostgreSQL than are served soon, others are refused',
+  async (t) => {
+    const databaseUrl = await emptyDatabase(t, 'postgresql');
+    const { app } = await startApp(t, 'postgresql', { databaseUrl });
+    const base = await app.listen({ host: '127.0.0.1', port: 0 });
+    const holder = new pg.Client({ connectionString: databaseUrl });
+    await holder.connect();
+    t.teardown(() => holder.end());
+    await holder.query('begin; lock table users in access exclusive mode');
+    const lists = Array.from({ length: 220 }, () => fetch(`${base}/users`));
+    while (app.reader.waiting() < 150) await wait(1); // 200 of them are let in
+    const answer = await fetch(`${base}/users`);
+    await holder.query('rollback');
+    t.match(answer, { status: 503 });
+    t.equal(answer.headers.get('retry-after'), '1');
+    t.match(await answer.json(), { type: 'urn:problem-type:muster:too-busy' });
+    const statuses = (await Promise.all(lists)).map(({ status }) => status);
+    t.ok(statuses.filter((status) => status === 200).length >= 150, 'what waited is answered');
+    t.match(
+      await fetch(`${base}/metrics`).then((metrics) => metrics.text()),
+      /shed_total{reason="read_queue"} [1-9]/,
+    );
+  },
+);
+
 t.test('as many are let in at once as there is time for in a turn, while the loop is late', async (t) => {
   const shedding = new Shedding(500);
   let now = Math.ceil(performance.now());
   const window = (requests: number, delayMs: number, workMs = delayMs) => {
     let served = 0;
-    for (let n = 0; n < requests; n++) if (!shedding.refuses(false, now)) served++;
+    for (let n = 0; n < requests; n++) if (!shedding.refuses(0, now)) served++;
     now += 100;
     shedding.measured(delayMs, workMs, now);
     return served;
@@ -114,28 +141,28 @@ t.test('as many are let in at once as there is time for in a turn, while the loo
   /** How many are let in, after turns of so many milliseconds in each of which somebody was refused. */
   const most = (ms: number, turns: number) => {
     for (let n = 0; n < turns; n++) {
-      while (inside.length < 999 && !shedding.refuses(false, now)) inside.push(shedding.enters());
+      while (inside.length < 999 && !shedding.refuses(0, now)) inside.push(shedding.enters());
       now += ms;
       shedding.turn(now);
     }
     for (const leave of inside.splice(0)) leave();
-    while (inside.length < 999 && !shedding.refuses(false, now)) inside.push(shedding.enters());
+    while (inside.length < 999 && !shedding.refuses(0, now)) inside.push(shedding.enters());
     const many = inside.length;
     for (const leave of inside.splice(0)) leave();
     return many;
   };
   const inside: (() => void)[] = [];
   for (let n = 0; n < 9; n++) t.equal(window(20, 5000), 20);
-  t.notOk(shedding.isOver, 'late for less than a second it may be anything');
+  t.notOk(shedding.isLate, 'late for less than a second it may be anything');
   window(50, 5);
   for (let n = 0; n < 20; n++) window(1000, 200, 10);
-  t.notOk(shedding.isOver, 'late by what others do is not late');
+  t.notOk(shedding.isLate, 'late by what others do is not late');
   window(1000, 5);
   window(199, 90);
   t.equal(window(199, 90), 199, 'fewer than are served at once');
-  t.notOk(shedding.isOver);
+  t.notOk(shedding.isLate);
   t.equal(window(200, 90), 200, 'when it is late, and as many come');
-  t.ok(shedding.isOver);
+  t.ok(shedding.isLate);
 
   t.equal(most(90, 1), 140, 'fewer after a turn that is too long');
   t.equal(most(90, 20), 32, 'but always some');
@@ -145,48 +172,58 @@ t.test('as many are let in at once as there is time for in a turn, while the loo
   }
   t.equal(most(60, 1), 32, 'nor more while nobody is refused: then nothing is known');
   t.equal(most(10, 4), 47, 'a tenth more after each that is shorter');
-  t.equal(most(10, 100), 200, 'up to a limit');
-  now += 61;
-  t.ok(shedding.refuses(false, now), 'nobody, when this turn has been too long already');
   shedding.turn(now);
-  for (let n = 0; n < 140; n++) inside.push(shedding.enters());
-  t.ok(shedding.refuses(false, now));
+  now += 61;
+  let late = 0;
+  while (late < 999 && !shedding.refuses(0, now)) late++;
+  t.equal(late, 32, 'some, when this turn has been too long already');
+  shedding.turn(now);
+  while (inside.length < 999 && !shedding.refuses(0, now)) inside.push(shedding.enters());
   inside.pop()?.();
-  t.notOk(shedding.refuses(false, now), 'whoever leaves makes room');
+  t.notOk(shedding.refuses(0, now), 'whoever leaves makes room');
   shedding.enters();
-  t.ok(shedding.refuses(false, now));
+  t.ok(shedding.refuses(0, now));
   for (let n = 0; n < 9; n++) window(0, 5);
   now += 1;
   shedding.turn(now);
-  t.ok(shedding.refuses(false, now));
+  t.ok(shedding.refuses(0, now));
   window(4, 5);
   shedding.turn(now);
-  t.notOk(shedding.refuses(false, now), 'who takes a second takes nobody else the place');
-  for (const leave of inside.splice(0)) leave();
-  t.equal(most(10, 20), 200, 'nor does it make any when they leave at last');
+  t.notOk(shedding.refuses(0, now), 'who takes a second takes nobody else the place');
+  const old = inside.splice(0);
+  const room = most(30, 1);
+  for (const leave of old) leave();
+  t.equal(most(30, 1), room, 'nor does it make any when they leave at last');
 
   for (let n = 0; n < 12; n++) {
     most(5, 1);
-    for (let refused = 0; refused < 50; refused++) shedding.refuses(false, now + 100);
+    for (let refused = 0; refused < 50; refused++) shedding.refuses(0, now + 100);
     window(0, 5);
   }
-  t.ok(shedding.isOver, 'as long as many are refused');
+  t.ok(shedding.isLate, 'as long as many are refused');
   for (let n = 0; n < 10; n++) window(0, 5);
-  t.notOk(shedding.isOver, 'until few have been refused for a second');
+  t.notOk(shedding.isLate, 'until few have been refused for a second');
   for (let n = 0; n < 10; n++) window(5, 90);
-  t.ok(shedding.isOver, 'few heavy requests are too many when it goes on');
+  t.ok(shedding.isLate, 'few heavy requests are too many when it goes on');
   for (let n = 0; n < 20; n++) window(1, 90);
-  t.ok(shedding.isOver, 'for as long as it does');
+  t.ok(shedding.isLate, 'for as long as it does');
 
   const behind = new Shedding(0);
-  for (let n = 0; n < 200; n++) {
-    t.notOk(behind.refuses(true, now), 'nobody less than that is refused while the database is behind');
-    behind.enters();
-  }
-  t.ok(behind.refuses(true, now), 'as many as are served at once, and one');
-  const never = new Shedding(0);
-  for (let n = 0; n < 20; n++) never.measured(10_000, 10_000, now + n * 10_000);
-  t.notOk(never.isOver, 'unless it is switched off');
+  for (let n = 0; n < 300 && !behind.refuses(50, now); n++) inside.push(behind.enters());
+  t.equal(inside.length, 300);
+  t.equal(behind.refuses(51, now), 'read_queue', 'no more than 200 at once while the database is behind');
+  for (const leave of inside.splice(0, 101)) leave();
+  t.notOk(behind.refuses(51, now));
+  for (let n = 0; n < 9; n++) behind.measured(5000, 5000, now);
+  for (let n = 0; n < 200; n++) behind.enters();
+  t.equal(behind.refuses(0, now), 'read_queue', 'and for a second after that');
+  for (let n = 0; n < 11; n++) behind.measured(5000, 5000, now);
+  for (let n = 0; n < 200; n++) behind.enters();
+  t.notOk(behind.refuses(0, now));
+  t.equal(new Shedding(0).refuses(201, now), 'read_queue', 'nobody while so many wait');
+  for (let n = 0; n < 20; n++) behind.measured(10_000, 10_000, now + n * 10_000);
+  const refused = Array.from({ length: 1000 }, () => behind.refuses(0, now + 1e6)).filter(Boolean);
+  t.strictSame(refused, [], 'nothing because of the loop, when that is switched off');
 });
 
 function ask(agent: Agent, url: string): Promise<Seen> {
@@ -202,8 +239,8 @@ function ask(agent: Agent, url: string): Promise<Seen> {
 t.test(
   'a service that is closed while too much was asked of it leaves nothing behind that runs',
   async (t) => {
-    const { app, log } = await startApp(t, 'sqlite', { maxEventLoopDelayMs: 1 });
-    while (!log.some(({ msg }) => msg.startsWith('more requests come'))) {
+    const { app } = await startApp(t, 'sqlite', { maxEventLoopDelayMs: 1 });
+    while (!process.getActiveResourcesInfo().includes('Immediate')) {
       for (const until = performance.now() + 50; performance.now() < until; ); // the loop is late
       await wait(1);
     }

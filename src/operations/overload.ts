@@ -5,15 +5,12 @@ import { bareProblem } from '../http/problem.ts';
 import { LoopDelay, WINDOW_MS } from './loop.ts';
 import { CALM_WINDOWS, Shedding } from './shedding.ts';
 
-/** When more queries wait for a connection to PostgreSQL, it does not keep up. */
-const MOST_QUERIES = 50;
-
 /**
  * Sends requests away while there are more than can be served. Without it all of them wait, longer and longer, until
  * their clients have gone; with it most are served as fast as ever and the rest are told at once to come again.
  *
- * - **The event loop is late**: each request waits in the kernel before it is read.
- * - **Queries wait** for a connection to PostgreSQL. In both cases no more are let in at once than there is time for.
+ * - **The event loop is late**: each request waits in the kernel before it is read. Or **queries wait** for a connection to
+ *   PostgreSQL. As many are let in at once as there is time for.
  * - **Writes wait**: who only reads is served as before. What runs in the background is not refused: it holds leases.
  *
  * All are refused before anything else is done with them: by way of the hooks each wrote a line with a stack.
@@ -42,7 +39,7 @@ export default plugin(
       for (const [response, why] of later) answer(response, why);
       later = [];
       shedding.turn();
-      if (shedding.isOver && !isClosing) watch();
+      if (shedding.isLate && !isClosing) watch();
     };
     const watch = () => {
       if (isWatched) return;
@@ -51,8 +48,9 @@ export default plugin(
     };
     const loop = new LoopDelay((delayMs, workMs) => {
       shedding.measured(delayMs, workMs);
+      if (shedding.isLate) watch();
       calm = total() > before ? 0 : calm + 1;
-      const isRefusing = shedding.isOver || calm < CALM_WINDOWS;
+      const isRefusing = calm < CALM_WINDOWS;
       if (isRefusing && told === undefined) {
         app.log.warn({ delayMs, workMs }, 'more requests come than can be served: some are refused');
         told = before;
@@ -66,24 +64,24 @@ export default plugin(
     app.addHook('onRoute', ({ url, config }) => {
       if (config?.essential === true) essential.add(url);
     });
-    const whyNot = ({ method = '' }: IncomingMessage): keyof typeof refused | undefined => {
-      const isBehind = app.reader.waiting() > MOST_QUERIES;
-      if (shedding.refuses(isBehind)) return isBehind ? 'read_queue' : 'event_loop';
-      return app.writeQueue.isBehind && !READING.has(method) ? 'write_queue' : undefined;
+    const whyNot = (request: IncomingMessage): keyof typeof refused | undefined => {
+      if (essential.has(pathOf(request))) return undefined;
+      if (app.writeQueue.isBehind && !READING.has(request.method ?? '')) return 'write_queue';
+      return shedding.refuses(app.reader.waiting());
     };
     const [serve] = app.server.listeners('request') as [RequestListener];
     app.server.off('request', serve);
     app.server.on('request', (request, response) => {
       const why = whyNot(request);
-      if (why !== undefined || shedding.isOver) watch();
-      if (why === undefined) response.once('close', shedding.enters());
-      else if (!essential.has(pathOf(request))) {
+      if (why === undefined) {
+        response.once('close', shedding.enters());
+        serve(request, response);
+      } else {
         refused[why]++;
+        watch();
         if (shedding.isLong()) later.push([response, why]);
         else answer(response, why);
-        return;
       }
-      serve(request, response);
     });
 
     app.addHook('onClose', async () => {

@@ -1,48 +1,57 @@
 /** A loop that is late for less may have met a pause of the collector or a single large request. */
 const LATE_MS = 1000;
+/** Unless so many come meanwhile. As long as the database is behind, so many are let in at once: more would wait for too long. */
+const MANY = 200;
 /** What a turn of the loop may have to do: a request that comes meanwhile waits as long, be it served or refused. */
 const MOST_WORK_MS = 60;
 /** How long a turn should be while requests are refused: whoever is refused has waited for one, or two. */
 const TURN_MS = 30;
-/** As many clients as wait for each of their answers are served at once in any case, */
-const FEWEST_INSIDE = 32;
-/** and so many when turns are short, as where the database is what they wait for: more would wait for longer than clients do. */
-const MOST_INSIDE = 200;
+/** So many are let in whatever it takes, at once and in each turn. */
+const FEWEST = 32;
+/** When more queries wait for a connection, the database is behind; beyond that none is added. */
+const QUERIES = { many: 50, most: 200 };
 /** Who came more than so many windows ago does not count: a stream, or who waits for a task, has no end. */
 const LONGEST_INSIDE = 10;
-/** It is over after so many windows in which the loop was in time and few were refused, beside those that were served. */
+/** It is over after so many windows in which nothing was wrong, and few were refused beside those that were served. */
 export const CALM_WINDOWS = 10;
 const FEW = 0.25;
 
+export type Why = 'event_loop' | 'read_queue';
+
 /**
- * Which requests are let in. While the event loop keeps up, all of them. When it does not, no more than so many at once,
- * by the length of its turns: fewer when they take longer than they should, more when they are shorter, as TCP finds how
- * much it may send. So nobody waits for an answer for longer than a turn or two, whatever serving and refusing cost.
+ * Which requests are let in: all of them, while the event loop and the database keep up.
+ *
+ * - When the loop is late, no more at once than there is time for: fewer after each of its turns that took longer than it
+ *   should, more after each that was shorter, as TCP finds how much it may send. So whoever is refused has waited for a
+ *   turn or two, whatever serving and refusing cost.
+ * - When the database is behind, no more at once than it serves soon enough.
  */
 export class Shedding {
   readonly #maxDelayMs: number;
-  #isOver = false;
+  #isLate = false;
+  #isBehind = false;
   #lateMs = 0;
   #measuredAt = performance.now();
   #calm = 0;
   #admitted = 0;
   #refused = 0;
   #turnAt = -Infinity;
-  #most = MOST_INSIDE;
+  #inTurn = 0;
+  #most = MANY;
   #isFull = false;
   #inside = 0;
   #window = 0;
   /** Of those inside, how many came in each of the last windows. */
   readonly #cameIn = new Array<number>(LONGEST_INSIDE).fill(0);
 
-  /** `maxDelayMs`: 0 refuses nothing, ever. */
+  /** `maxDelayMs`: 0 refuses nothing because the event loop is late. */
   constructor(maxDelayMs: number) {
     this.#maxDelayMs = maxDelayMs;
   }
 
-  /** Whether more come than can be served. */
-  get isOver(): boolean {
-    return this.#isOver;
+  /** Whether the loop cannot keep up, and its turns are to be told. */
+  get isLate(): boolean {
+    return this.#isLate;
   }
 
   /** To be told of each window. */
@@ -52,8 +61,8 @@ export class Shedding {
     this.#measuredAt = now;
     const isCalm = !isLate && this.#refused <= this.#admitted * FEW;
     this.#calm = isCalm ? this.#calm + 1 : 0;
-    this.#judge(false, now);
-    if (this.#calm >= CALM_WINDOWS) this.#isOver = false;
+    this.#judge(0, now);
+    if (this.#calm >= CALM_WINDOWS) [this.#isLate, this.#isBehind] = [false, false];
     [this.#admitted, this.#refused] = [0, 0];
     const nth = ++this.#window % LONGEST_INSIDE;
     this.#inside -= this.#cameIn[nth] as number;
@@ -61,11 +70,11 @@ export class Shedding {
   }
 
   /** At each request, too: of a flood the second turn is ten times as long as the first, and the third as the second. */
-  #judge(isBehind: boolean, now: number): void {
-    const isTooMuch =
-      isBehind || this.#lateMs >= LATE_MS || (this.#lateMs > 0 && this.#admitted >= MOST_INSIDE);
-    if (!isTooMuch || this.#isOver) return;
-    [this.#isOver, this.#calm, this.#most, this.#turnAt] = [true, 0, MOST_INSIDE, now];
+  #judge(waiting: number, now: number): void {
+    if (waiting > QUERIES.many) [this.#isBehind, this.#calm] = [true, 0];
+    if (this.#isLate) return;
+    this.#isLate = this.#lateMs >= LATE_MS || (this.#lateMs > 0 && this.#admitted >= MANY);
+    if (this.#isLate) [this.#calm, this.#most, this.#turnAt, this.#inTurn] = [0, MANY, now, 0];
   }
 
   /** Whether this turn has lasted for long enough. */
@@ -73,26 +82,35 @@ export class Shedding {
     return now - this.#turnAt > TURN_MS;
   }
 
-  /** To be told, while it is over, of each turn of the loop. */
+  /** To be told, while the loop is late, of each of its turns. */
   turn(now = performance.now()): void {
     const mostChange = this.#isFull ? 1.1 : 1; // of a limit that nobody met nothing is known
     const change = Math.min(mostChange, Math.max(0.7, TURN_MS / (now - this.#turnAt)));
-    this.#most = Math.min(MOST_INSIDE, Math.max(FEWEST_INSIDE, this.#most * change));
+    this.#most = Math.max(FEWEST, this.#most * change);
     this.#turnAt = now;
+    this.#inTurn = 0;
     this.#isFull = false;
   }
 
-  /** Whether the next request is one too many. `isBehind`: the database does not keep up with what it is asked. */
-  refuses(isBehind = false, now = performance.now()): boolean {
-    this.#judge(isBehind, now);
+  /** Why the next request is one too many, if it is. `waiting`: queries that wait for a connection to the database. */
+  refuses(waiting: number, now = performance.now()): Why | undefined {
+    this.#judge(waiting, now);
+    const why = this.#whyNot(waiting, now);
+    if (why === undefined) {
+      this.#admitted++;
+      this.#inTurn++;
+    } else this.#refused++;
+    return why;
+  }
+
+  #whyNot(waiting: number, now: number): Why | undefined {
+    if (waiting > QUERIES.most || (this.#isBehind && this.#inside >= MANY)) return 'read_queue';
+    if (!this.#isLate) return undefined;
     const isFull = this.#inside >= this.#most;
-    if (this.#isOver && (isFull || now - this.#turnAt > MOST_WORK_MS)) {
-      this.#isFull ||= isFull;
-      this.#refused++;
-      return true;
-    }
-    this.#admitted++;
-    return false;
+    this.#isFull ||= isFull;
+    // A thousand clients that are answered at once, and come again at once, would make a turn without an end.
+    const isTooLong = now - this.#turnAt > MOST_WORK_MS && this.#inTurn >= FEWEST;
+    return isFull || isTooLong ? 'event_loop' : undefined;
   }
 
   /** Somebody is let in; gives what is to be called, once, when they leave. */
