@@ -5,7 +5,6 @@ import { emailKey, nameKey, searchKey, searchTerm } from '../users/keys.ts';
 import { fromUsers, type UserFilter } from '../users/list.ts';
 import { USER_COLUMNS, type UserRow } from '../users/user-json.ts';
 import type { User } from '../users/users.schemas.ts';
-import { ahead } from './ahead.ts';
 import type { Lines } from './lines.ts';
 import { Pace } from './pace.ts';
 
@@ -14,9 +13,12 @@ import { Pace } from './pace.ts';
  * times as large took more memory, and hardly less time.
  */
 const PAGE_USERS = { busy: 100, quiet: 1000 };
-/** Pages of large users have fewer: of each client that reads slowly, up to four are in memory. */
+/** Pages of large users have fewer: of each client that reads slowly, up to six are in memory. */
 const PAGE_BYTES = 524_288;
 const FIRST_PAGE_USERS = 100;
+/** Pages that PostgreSQL reads while one is looked through: a page is on its way for as long as it takes to be made. */
+const AHEAD = { busy: 1, quiet: 3 };
+const MOST_IDS_OF_ONE = 2 ** 20;
 /** Changes whose users are looked at together. */
 const PAGE_CHANGES = 5000;
 
@@ -38,6 +40,7 @@ interface Range {
 }
 
 interface Page extends Range {
+  users: number;
   text: string | Buffer;
   /** Whether each of them has a line. */
   isWhole: boolean;
@@ -67,8 +70,7 @@ export async function* exportUsers(
   const last = await lastId(reader); // whoever has a greater id came later
   const changes = new ChangesSince(reader, position, last);
   const pace = new Pace(isBusy, PAGE_USERS);
-  // PostgreSQL reads the next page while this one is looked through.
-  const pages = ahead(readPages(reader, filter, lines, last, pace));
+  const pages = readPages(reader, filter, lines, last, pace, isBusy);
   for (let begun = performance.now(); ; begun = performance.now()) {
     const { value: page, done } = await pages.next();
     if (done) return;
@@ -90,31 +92,64 @@ async function* readPages(
   lines: Lines,
   last: number,
   pace: Pace,
+  isBusy: () => boolean,
 ): AsyncGenerator<Page> {
+  const isOfAll = Object.values(filter).every((value) => value === undefined);
   const line = lines.sql(reader.dialect);
-  const text = reader.dialect === 'sqlite' ? `cast(string_agg(line, '') as blob)` : `string_agg(line, '')`;
-  let limit = FIRST_PAGE_USERS;
-  for (let after = 0; ; ) {
-    const begun = performance.now();
-    const from = fromUsers(reader.dialect, filter, { after, limit });
-    const [row] = await reader.read<PageRow>(
-      `select count(*) as users, count(line) as lines, max(id) as last, ${text} as text,
-         (select ${HEAD} from change_log) as head, (select kept_after from change_log) as kept_after
-       from (select id, ${line} as line ${from.sql}) as page where id <= ?`,
-      [...from.values, last],
-    );
-    const users = Number(row?.users);
-    const to = users < limit ? last : (row?.last ?? last);
-    const isWhole = users === Number(row?.lines);
-    const [head, keptAfter] = [Number(row?.head), Number(row?.kept_after)];
-    const ms = performance.now() - begun;
-    const page = { after, to, text: row?.text ?? '', isWhole, head, keptAfter, ms };
-    yield page;
-    if (to >= last) return;
-    const fits = Math.max(1, Math.floor((limit * PAGE_BYTES) / Math.max(1, page.text.length)));
+  const asked: { to: number; limit: number; page: Promise<Page> }[] = [];
+  let [from, limit, idsOfOne] = [0, FIRST_PAGE_USERS, 1];
+  // Where a page will end is guessed, so that the next can be asked for: without a filter most ids are somebody's.
+  const ask = () => {
+    const to = isOfAll ? Math.min(last, from + limit * idsOfOne) : last;
+    const page = readPage(reader, filter, line, { after: from, to }, limit, last);
+    page.catch(() => {}); // told when it is asked for, if it still is
+    asked.push({ to, limit, page });
+    from = to;
+  };
+  for (;;) {
+    if (asked.length === 0) ask();
+    const next = asked.shift() as (typeof asked)[number];
+    const page = await next.page;
+    if (page.to < next.to) [from, asked.length, idsOfOne] = [page.to, 0, 1];
+    else if (page.users < next.limit / 2) idsOfOne = Math.min(2 * idsOfOne, MOST_IDS_OF_ONE);
+    const fits = Math.max(1, Math.floor((next.limit * PAGE_BYTES) / Math.max(1, page.text.length)));
     limit = Math.min(pace.size, fits);
-    after = to;
+    const most = reader.dialect === 'sqlite' ? 0 : isBusy() ? AHEAD.busy : AHEAD.quiet;
+    while (asked.length < most && from < last) ask();
+    yield page;
+    if (page.to >= last) return;
   }
+}
+
+/** The first `limit` users of a range, and of those of a filter. */
+async function readPage(
+  { dialect, read }: Reader,
+  filter: UserFilter,
+  line: string,
+  { after, to }: Range,
+  limit: number,
+  last: number,
+): Promise<Page> {
+  const begun = performance.now();
+  const text = dialect === 'sqlite' ? `cast(string_agg(line, '') as blob)` : `string_agg(line, '')`;
+  const from = fromUsers(dialect, filter, { after, to: to < last ? to : undefined, limit });
+  const [row] = await read<PageRow>(
+    `select count(*) as users, count(line) as lines, max(id) as last, ${text} as text,
+       (select ${HEAD} from change_log) as head, (select kept_after from change_log) as kept_after
+     from (select id, ${line} as line ${from.sql}) as page where id <= ?`,
+    [...from.values, last],
+  );
+  const users = Number(row?.users);
+  return {
+    after,
+    to: users < limit ? to : (row?.last ?? to),
+    users,
+    text: row?.text ?? '',
+    isWhole: users === Number(row?.lines),
+    head: Number(row?.head),
+    keptAfter: Number(row?.kept_after),
+    ms: performance.now() - begun,
+  };
 }
 
 /** A page of which some have been changed since the position: row by row, and those as the log knows them. */
