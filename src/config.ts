@@ -152,7 +152,7 @@ export const SETTINGS = {
     500,
     0,
     60_000,
-    ': milliseconds by which the event loop may be late before requests are refused; 0 refuses none',
+    ': milliseconds by which the event loop may be late before requests are refused; 0: never',
   ),
   MAX_STREAMS_PER_CLIENT: wholeNumber(
     100,

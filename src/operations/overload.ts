@@ -26,7 +26,6 @@ export default plugin(
     /** How many had been refused when the log was told that some are. */
     let told: number | undefined;
     let isWatched = false;
-    let isClosing = false;
     const answer = (response: ServerResponse, why: keyof typeof refused) => {
       const { head, body } = REFUSALS[why];
       response.writeHead(503, head).end(body);
@@ -38,8 +37,7 @@ export default plugin(
       isWatched = false;
       for (const [response, why] of later) answer(response, why);
       later = [];
-      shedding.turn();
-      if (shedding.isLate && !isClosing) watch();
+      if (shedding.turn()) watch();
     };
     const watch = () => {
       if (isWatched) return;
@@ -48,9 +46,8 @@ export default plugin(
     };
     const loop = new LoopDelay((delayMs, workMs) => {
       shedding.measured(delayMs, workMs);
-      if (shedding.isLate) watch();
       calm = total() > before ? 0 : calm + 1;
-      const isRefusing = calm < CALM_WINDOWS;
+      const isRefusing = calm < CALM_WINDOWS || (told !== undefined && shedding.isOver);
       if (isRefusing && told === undefined) {
         app.log.warn({ delayMs, workMs }, 'more requests come than can be served: some are refused');
         told = before;
@@ -73,12 +70,12 @@ export default plugin(
     app.server.off('request', serve);
     app.server.on('request', (request, response) => {
       const why = whyNot(request);
+      if (shedding.isLate || why !== undefined) watch();
       if (why === undefined) {
         response.once('close', shedding.enters());
         serve(request, response);
       } else {
         refused[why]++;
-        watch();
         if (shedding.isLong()) later.push([response, why]);
         else answer(response, why);
       }
@@ -86,7 +83,6 @@ export default plugin(
 
     app.addHook('onClose', async () => {
       loop.stop(); // nothing would tell any more that it is over
-      isClosing = true;
     });
     app.metrics.gauge(
       'muster_event_loop_delay_seconds',

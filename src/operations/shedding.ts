@@ -12,8 +12,9 @@ const FEWEST = 32;
 const QUERIES = { many: 50, most: 200 };
 /** Who came more than so many windows ago does not count: a stream, or who waits for a task, has no end. */
 const LONGEST_INSIDE = 10;
-/** It is over after so many windows in which nothing was wrong, and few were refused beside those that were served. */
+/** It is over after so many windows in which nothing was wrong, */
 export const CALM_WINDOWS = 10;
+/** and, where the loop was late, no more than so many were refused for each that was served. */
 const FEW = 0.25;
 
 export type Why = 'event_loop' | 'read_queue';
@@ -35,7 +36,9 @@ export class Shedding {
   #calm = 0;
   #admitted = 0;
   #refused = 0;
-  #turnAt = -Infinity;
+  #sinceBehind = 0;
+  /** When this turn began; Infinity: nobody is inside. */
+  #turnAt = Infinity;
   #inTurn = 0;
   #most = MANY;
   #isFull = false;
@@ -54,6 +57,11 @@ export class Shedding {
     return this.#isLate;
   }
 
+  /** Whether there is a limit. */
+  get isOver(): boolean {
+    return this.#isLate || this.#isBehind;
+  }
+
   /** To be told of each window. */
   measured(delayMs: number, workMs: number, now = performance.now()): void {
     const isLate = this.#maxDelayMs > 0 && (delayMs > this.#maxDelayMs || workMs > MOST_WORK_MS);
@@ -61,8 +69,9 @@ export class Shedding {
     this.#measuredAt = now;
     const isCalm = !isLate && this.#refused <= this.#admitted * FEW;
     this.#calm = isCalm ? this.#calm + 1 : 0;
-    this.#judge(0, now);
-    if (this.#calm >= CALM_WINDOWS) [this.#isLate, this.#isBehind] = [false, false];
+    this.#judge(0);
+    if (this.#calm >= CALM_WINDOWS) this.#isLate = false;
+    if (++this.#sinceBehind >= CALM_WINDOWS) this.#isBehind = false;
     [this.#admitted, this.#refused] = [0, 0];
     const nth = ++this.#window % LONGEST_INSIDE;
     this.#inside -= this.#cameIn[nth] as number;
@@ -70,11 +79,11 @@ export class Shedding {
   }
 
   /** At each request, too: of a flood the second turn is ten times as long as the first, and the third as the second. */
-  #judge(waiting: number, now: number): void {
-    if (waiting > QUERIES.many) [this.#isBehind, this.#calm] = [true, 0];
+  #judge(waiting: number): void {
+    if (waiting > QUERIES.many) [this.#isBehind, this.#sinceBehind] = [true, 0];
     if (this.#isLate) return;
     this.#isLate = this.#lateMs >= LATE_MS || (this.#lateMs > 0 && this.#admitted >= MANY);
-    if (this.#isLate) [this.#calm, this.#most, this.#turnAt, this.#inTurn] = [0, MANY, now, 0];
+    if (this.#isLate) [this.#calm, this.#most] = [0, MANY];
   }
 
   /** Whether this turn has lasted for long enough. */
@@ -82,19 +91,23 @@ export class Shedding {
     return now - this.#turnAt > TURN_MS;
   }
 
-  /** To be told, while the loop is late, of each of its turns. */
-  turn(now = performance.now()): void {
-    const mostChange = this.#isFull ? 1.1 : 1; // of a limit that nobody met nothing is known
-    const change = Math.min(mostChange, Math.max(0.7, TURN_MS / (now - this.#turnAt)));
-    this.#most = Math.max(FEWEST, this.#most * change);
-    this.#turnAt = now;
+  /** To be told, while the loop is late, of each of its turns. Gives whether it is to be told of the next. */
+  turn(now = performance.now()): boolean {
+    if (this.#turnAt !== Infinity) {
+      const mostChange = this.#isFull ? 1.1 : 1; // of a limit that nobody met nothing is known
+      const change = Math.min(mostChange, Math.max(0.7, TURN_MS / (now - this.#turnAt)));
+      this.#most = Math.max(FEWEST, this.#most * change);
+    }
+    const goesOn = this.#isLate && this.#inside > 0;
+    this.#turnAt = goesOn ? now : Infinity;
     this.#inTurn = 0;
     this.#isFull = false;
+    return goesOn;
   }
 
   /** Why the next request is one too many, if it is. `waiting`: queries that wait for a connection to the database. */
   refuses(waiting: number, now = performance.now()): Why | undefined {
-    this.#judge(waiting, now);
+    this.#judge(waiting);
     const why = this.#whyNot(waiting, now);
     if (why === undefined) {
       this.#admitted++;
@@ -106,6 +119,7 @@ export class Shedding {
   #whyNot(waiting: number, now: number): Why | undefined {
     if (waiting > QUERIES.most || (this.#isBehind && this.#inside >= MANY)) return 'read_queue';
     if (!this.#isLate) return undefined;
+    this.#turnAt = Math.min(this.#turnAt, now);
     const isFull = this.#inside >= this.#most;
     this.#isFull ||= isFull;
     // A thousand clients that are answered at once, and come again at once, would make a turn without an end.

@@ -18,6 +18,8 @@ const PAGE_BYTES = 524_288;
 const FIRST_PAGE_USERS = 100;
 /** Pages that PostgreSQL reads while one is looked through: a page is on its way for as long as it takes to be made. */
 const AHEAD = { busy: 1, quiet: 3 };
+/** How full of users a page is meant to be: one that is cut off costs those that were asked for after it. */
+const GUESS = 0.8;
 const MOST_IDS_OF_ONE = 2 ** 20;
 /** Changes whose users are looked at together. */
 const PAGE_CHANGES = 5000;
@@ -94,27 +96,32 @@ async function* readPages(
   pace: Pace,
   isBusy: () => boolean,
 ): AsyncGenerator<Page> {
-  const isOfAll = Object.values(filter).every((value) => value === undefined);
+  // Where a page will end is guessed by the pages before, so that the next can be asked for meanwhile.
+  const isGuessed =
+    reader.dialect === 'postgresql' && Object.values(filter).every((one) => one === undefined);
   const line = lines.sql(reader.dialect);
-  const asked: { to: number; limit: number; page: Promise<Page> }[] = [];
-  let [from, limit, idsOfOne] = [0, FIRST_PAGE_USERS, 1];
-  // Where a page will end is guessed, so that the next can be asked for: without a filter most ids are somebody's.
+  const asked: { to: number; idsOfOne: number; page: Promise<Page> }[] = [];
+  let [from, limit, fits, idsOfOne] = [0, FIRST_PAGE_USERS, FIRST_PAGE_USERS, 1];
   const ask = () => {
-    const to = isOfAll ? Math.min(last, from + limit * idsOfOne) : last;
+    const to = isGuessed ? Math.min(last, from + limit * idsOfOne) : last;
     const page = readPage(reader, filter, line, { after: from, to }, limit, last);
     page.catch(() => {}); // told when it is asked for, if it still is
-    asked.push({ to, limit, page });
+    asked.push({ to, idsOfOne, page });
     from = to;
   };
   for (;;) {
     if (asked.length === 0) ask();
     const next = asked.shift() as (typeof asked)[number];
     const page = await next.page;
-    if (page.to < next.to) [from, asked.length, idsOfOne] = [page.to, 0, 1];
-    else if (page.users < next.limit / 2) idsOfOne = Math.min(2 * idsOfOne, MOST_IDS_OF_ONE);
-    const fits = Math.max(1, Math.floor((next.limit * PAGE_BYTES) / Math.max(1, page.text.length)));
+    if (page.to < next.to) [from, asked.length] = [page.to, 0];
+    if (page.users > 0) {
+      fits = Math.max(1, Math.floor((page.users * PAGE_BYTES) / Math.max(1, page.text.length)));
+      idsOfOne = Math.floor((GUESS * (page.to - page.after)) / page.users);
+    } else if (next.idsOfOne === idsOfOne) idsOfOne *= 2;
+    idsOfOne = Math.min(Math.max(1, idsOfOne), MOST_IDS_OF_ONE);
     limit = Math.min(pace.size, fits);
-    const most = reader.dialect === 'sqlite' ? 0 : isBusy() ? AHEAD.busy : AHEAD.quiet;
+    const isQuiet = !isBusy() && reader.waiting() === 0;
+    const most = reader.dialect === 'sqlite' ? 0 : isQuiet ? AHEAD.quiet : AHEAD.busy;
     while (asked.length < most && from < last) ask();
     yield page;
     if (page.to >= last) return;
