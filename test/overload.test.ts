@@ -82,23 +82,30 @@ onEachDatabase(
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify({ name: 'Ada', email: `ada${n}@example.com` }),
       });
-    const waiting = Array.from({ length: 100 }, (_, n) => create(n));
-    while (app.writeQueue.oldestMs < 1000 || app.writeQueue.length < 100) await wait(20);
-    waiting.push(create(100)); // no more than one transaction takes
-    while (app.writeQueue.length < 101) await wait(20);
-    const answer = await create(101);
-    t.match(answer, { status: 503 });
-    t.equal(answer.headers.get('retry-after'), '1');
-    t.match(await answer.json(), { type: 'urn:problem-type:muster:too-busy' });
+    // What runs in the background may wait among them.
+    const asked = Array.from({ length: 90 }, (_, n) => create(n));
+    while (app.writeQueue.oldestMs < 1000 || app.writeQueue.length < 90) await wait(20);
+    const refused: Response[] = [];
+    while (refused.length === 0 && asked.length < 110) {
+      const waiting = app.writeQueue.length;
+      const one = create(asked.length);
+      one.then((answer) => answer.status === 503 && refused.push(answer));
+      asked.push(one);
+      while (refused.length === 0 && app.writeQueue.length === waiting) await wait(1);
+    }
+    t.ok(app.writeQueue.length > 100, 'no sooner than that');
+    t.ok(asked.length <= 102, 'and no later');
+    t.equal(refused[0]?.headers.get('retry-after'), '1');
+    t.match(await refused[0]?.json(), { type: 'urn:problem-type:muster:too-busy' });
     t.equal((await fetch(`${base}/users`)).status, 200);
     held.resolve();
     await Promise.all(running);
-    const statuses = (await Promise.all(waiting)).map(({ status }) => status);
-    t.strictSame(new Set(statuses), new Set([201]), 'what waited was written');
+    const written = (await Promise.all(asked)).filter(({ status }) => status === 201);
+    t.equal(written.length, asked.length - refused.length, 'what waited was written');
     while (!log.some(({ msg }) => msg.startsWith('all requests are served again'))) await wait(20);
     t.match(
       log.filter(({ level }) => level === 40),
-      [{ msg: /^more requests come/ }, { refused: 1 }],
+      [{ msg: /^more requests come/ }, { refused: refused.length }],
       'one line when it begins, one when it is over',
     );
   },
