@@ -236,3 +236,21 @@ function ask(agent: Agent, url: string): Promise<Seen> {
     }).once('error', reject);
   });
 }
+
+t.test(
+  'a service that is closed while too much was asked of it leaves nothing behind that runs',
+  async (t) => {
+    const { app } = await startApp(t, 'sqlite', { maxEventLoopDelayMs: 1 });
+    const base = await app.listen({ host: '127.0.0.1', port: 0 });
+    const asked: Promise<unknown>[] = [];
+    for (const end = performance.now() + 2000; performance.now() < end; ) {
+      asked.push(fetch(`${base}/users`));
+      for (const until = performance.now() + 50; performance.now() < until; ); // the loop is late
+      await wait(1);
+    }
+    await Promise.all(asked);
+    await app.close();
+    await wait(50);
+    t.notOk(process.getActiveResourcesInfo().includes('Immediate'));
+  },
+);

@@ -13,7 +13,8 @@ const MOST_LOST = 0.1;
 
 /**
  * Capacity is what the service does for 32 clients that wait for their answers, before and after: machines change their
- * speed. Between them ten times as many requests come, whether or not they are answered. Latency of a refusal is at the 99th percentile, from when it was due.
+ * speed. Between them ten times as many requests come, whether or not they are answered. Latency of a refusal is at the
+ * 99th percentile, from when it was due.
  */
 export const overload: Fault = {
   name: 'overload',
