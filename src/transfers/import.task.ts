@@ -42,7 +42,10 @@ interface Checkpoint {
  * Rows in one transaction. While nobody else asks it is as large as pays: a commit costs the same whatever is in it. While
  * others are served it is small, since on SQLite every other write waits for it.
  */
-const BATCH_ROWS = { sqlite: { busy: 10, quiet: 1000 }, postgresql: { busy: 10, quiet: 500 } };
+const PACE = {
+  sqlite: { busy: 10, quiet: 1000, rest: 6 },
+  postgresql: { busy: 10, quiet: 500, rest: 6 },
+};
 
 /**
  * Reads the file that was uploaded for this task, and makes of its rows users as `POST /users` would. The users, their
@@ -83,7 +86,7 @@ async function importRows(
   let counts = kept?.counts ?? { created: 0, updated: 0, unchanged: 0, skipped: 0, refused: 0 };
   const seen = new SeenEmails();
   let place = kept?.place ?? start;
-  const pace = new Pace(isBusy, BATCH_ROWS[context.tasks.reader.dialect]);
+  const pace = new Pace(isBusy, PACE[context.tasks.reader.dialect]);
   // The next batch is read and judged while the one before it is with the database.
   const readOn = (from: Source) => ahead(judged(inBatches(readRows(from, format, place), pace), check));
   let source = opened;
