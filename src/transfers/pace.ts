@@ -29,7 +29,8 @@ export class Pace {
 
   /** After a step that took `ms`. What has come meanwhile goes first in any case. */
   async rest(ms: number, signal?: AbortSignal): Promise<void> {
-    if (this.#isBusy()) await sleep(Math.min(ms * this.#options.rest, LONGEST_REST_MS), undefined, signal && { signal });
+    if (this.#isBusy())
+      await sleep(Math.min(ms * this.#options.rest, LONGEST_REST_MS), undefined, signal && { signal });
     else await turn();
   }
 }

@@ -8,6 +8,7 @@ import { etagOf, type Preconditions, requirePreconditions } from '../http/condit
 import { mergePatch } from '../http/merge-patch.ts';
 import { jsonBytes } from '../http/validation.ts';
 import { emailKey, nameKey, searchKey } from './keys.ts';
+import { mergeSearch } from './search.ts';
 import { type Attributes, User } from './user.entity.ts';
 import { USER_COLUMNS, type UserRow } from './user-json.ts';
 import {
@@ -160,6 +161,7 @@ function record(
   at: Date,
 ): void {
   recordChange(tx, { type, userId: id, version, user, changedFields, actor, at });
+  if (changedFields.some((field) => field !== 'attributes')) mergeSearch(tx);
 }
 
 export function userNotFound(id: number): NotFound {
