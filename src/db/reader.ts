@@ -11,9 +11,12 @@ import { type DialectName, dialectOf, sqlitePath } from './url.ts';
  */
 export interface Reader {
   readonly dialect: DialectName;
-  /** `?` stands for a value in both dialects. The texts must be few: values, a limit among them, belong in `values`. */
-  read<Row>(sql: string, values: readonly unknown[]): Promise<Row[]>;
-  /** Queries that wait for a connection. */
+  /**
+   * `?` stands for a value in both dialects. The texts must be few: values, a limit among them, belong in `values`. A query
+   * that may give many rows says so: `most`.
+   */
+  read<Row>(sql: string, values: readonly unknown[], most?: number): Promise<Row[]>;
+  /** Queries that wait for a connection, or for others that give many rows. */
   waiting(): number;
   close(): void;
 }
@@ -62,21 +65,33 @@ function readMemory(orm: Orm): Reader {
   };
 }
 
+/** More take longer than a millisecond to be read here. */
+const MANY_ROWS = 250;
+/**
+ * Part of the connections that may be busy with so many. With all of them, each turn of the event loop had as many answers
+ * to read (40 ms of ten lists of a thousand users), and a look-up waited for a connection behind hundreds of lists.
+ */
+const FOR_MANY_ROWS = 1 / 4;
+
 /** A name makes the server prepare the statement once for each connection. */
 async function readPostgresql(orm: Orm): Promise<Reader> {
   const pool = await poolOf(orm);
+  const { default: pLimit } = await import('p-limit');
+  const inTurn = pLimit(Math.ceil(pool.options.max * FOR_MANY_ROWS));
   const statements = new Map<string, { name: string; text: string }>();
   return {
     dialect: 'postgresql',
-    async read<Row>(sql: string, values: readonly unknown[]) {
+    async read<Row>(sql: string, values: readonly unknown[], most = 1) {
       let statement = statements.get(sql);
       if (statement === undefined) {
         statement = { name: `read_${statements.size}`, text: numbered(sql) };
         statements.set(sql, statement);
       }
-      return (await pool.query({ ...statement, values: [...values] })).rows as Row[];
+      const query = { ...statement, values: [...values] };
+      const answer = most > MANY_ROWS ? inTurn(() => pool.query(query)) : pool.query(query);
+      return (await answer).rows as Row[];
     },
-    waiting: () => pool.waitingCount,
+    waiting: () => pool.waitingCount + inTurn.pendingCount,
     close() {},
   };
 }
