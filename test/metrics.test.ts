@@ -63,6 +63,7 @@ onEachDatabase('everything it measures is read by a parser of the format', async
     'muster_webhooks',
     'muster_webhook_backlog_seconds',
     'muster_metrics_unread',
+    'muster_long_reads_waiting',
     'process_cpu_seconds_total',
     'process_resident_memory_bytes',
     ...(dialect === 'sqlite'

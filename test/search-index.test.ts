@@ -26,7 +26,7 @@ t.test('however many write one by one, the index of the search stays in few part
   t.equal(await find('ada%20'), 1);
 });
 
-t.test('what one write merges has a limit: FTS5 by itself would merge without one', async (t) => {
+t.test('FTS5 merges nothing by itself', async (t) => {
   const { app } = await startApp(t, 'sqlite');
   const [row] = await app.orm.em
     .fork()

@@ -52,6 +52,7 @@ function fill(path: string, users: number): void {
       insert.run(name, nameKey, email, emailKey, `${nameKey}\n${emailKey}`, attributes, createdAt, createdAt);
     }
   })();
+  db.exec(`insert into users_search (users_search) values ('optimize')`); // nothing is left for whoever writes next
   db.pragma('wal_checkpoint(TRUNCATE)');
   db.close();
 }

@@ -59,7 +59,7 @@ export default plugin(
     const reader = await openReader(orm, databaseUrl, failed);
     const probe = openProbe(orm, databaseUrl);
     checkHealth(app, { databaseUrl, probe, minFreeBytes, isDamaged: () => isDamaged });
-    await measureDatabase(app, { orm, databaseUrl, writes });
+    await measureDatabase(app, { orm, databaseUrl, writes, reader });
     app.decorate('orm', orm);
     app.decorate('reader', reader);
     app.decorate('probe', probe);

@@ -1,4 +1,5 @@
 import Database from 'better-sqlite3';
+import { LongReads } from './long-reads.ts';
 import type { Orm } from './orm.ts';
 import { poolOf } from './postgresql.ts';
 import { prepareOnce } from './sqlite-engine.ts';
@@ -11,12 +12,11 @@ import { type DialectName, dialectOf, sqlitePath } from './url.ts';
  */
 export interface Reader {
   readonly dialect: DialectName;
-  /**
-   * `?` stands for a value in both dialects. The texts must be few: values, a limit among them, belong in `values`. A query
-   * that may give many rows says so: `most`.
-   */
-  read<Row>(sql: string, values: readonly unknown[], most?: number): Promise<Row[]>;
-  /** Queries that wait for a connection, or for others that give many rows. */
+  /** `?` stands for a value in both dialects. The texts must be few: values, a limit among them, belong in `values`. */
+  read<Row>(sql: string, values: readonly unknown[]): Promise<Row[]>;
+  /** What may read many rows waits here for its turn. */
+  readonly long: LongReads;
+  /** Queries that wait for a connection. */
   waiting(): number;
   close(): void;
 }
@@ -30,6 +30,11 @@ export async function openReader(orm: Orm, databaseUrl: string, failed: Failed =
   const path = sqlitePath(databaseUrl);
   return path === ':memory:' ? readMemory(orm) : readSqlite(path, failed);
 }
+
+/** On SQLite, in a turn of the event loop. One alone took a fifth of what a service can do, by smaller transactions. */
+const LONG_READS = 4;
+/** On PostgreSQL, part of the connections that may be busy with them. */
+const CONNECTIONS_FOR_LONG_READS = 1 / 3;
 
 /**
  * A second connection to the file, for reading only. In WAL mode it neither waits for the writing one, which has a
@@ -49,6 +54,7 @@ function readSqlite(path: string, failed: Failed): Reader {
         throw error;
       }
     },
+    long: new LongReads(LONG_READS),
     waiting: () => 0,
     close: () => database.close(),
   };
@@ -60,38 +66,28 @@ function readMemory(orm: Orm): Reader {
     dialect: 'sqlite',
     read: <Row>(sql: string, values: readonly unknown[]) =>
       orm.em.fork().execute<Row[]>(sql, values.map(toSqlite)),
+    long: new LongReads(LONG_READS),
     waiting: () => 0,
     close() {},
   };
 }
 
-/** More take longer than a millisecond to be read here. */
-const MANY_ROWS = 250;
-/**
- * Part of the connections that may be busy with so many. With all of them, each turn of the event loop had as many answers
- * to read (40 ms of ten lists of a thousand users), and a look-up waited for a connection behind hundreds of lists.
- */
-const FOR_MANY_ROWS = 1 / 4;
-
 /** A name makes the server prepare the statement once for each connection. */
 async function readPostgresql(orm: Orm): Promise<Reader> {
   const pool = await poolOf(orm);
-  const { default: pLimit } = await import('p-limit');
-  const inTurn = pLimit(Math.ceil(pool.options.max * FOR_MANY_ROWS));
   const statements = new Map<string, { name: string; text: string }>();
   return {
     dialect: 'postgresql',
-    async read<Row>(sql: string, values: readonly unknown[], most = 1) {
+    async read<Row>(sql: string, values: readonly unknown[]) {
       let statement = statements.get(sql);
       if (statement === undefined) {
         statement = { name: `read_${statements.size}`, text: numbered(sql) };
         statements.set(sql, statement);
       }
-      const query = { ...statement, values: [...values] };
-      const answer = most > MANY_ROWS ? inTurn(() => pool.query(query)) : pool.query(query);
-      return (await answer).rows as Row[];
+      return (await pool.query({ ...statement, values: [...values] })).rows as Row[];
     },
-    waiting: () => pool.waitingCount + inTurn.pendingCount,
+    long: new LongReads(Math.ceil(pool.options.max * CONNECTIONS_FOR_LONG_READS)),
+    waiting: () => pool.waitingCount,
     close() {},
   };
 }

@@ -1,6 +1,6 @@
 /** A loop that is late for less may have met a pause of the collector or a single large request. */
 const LATE_MS = 1000;
-/** Unless so many come meanwhile. */
+/** Unless so many come meanwhile. As long as the database is behind, so many are let in at once: more would wait for too long. */
 const MANY = 200;
 /** What a turn of the loop may have to do: a request that comes meanwhile waits as long, be it served or refused. */
 const MOST_WORK_MS = 60;
@@ -8,8 +8,8 @@ const MOST_WORK_MS = 60;
 const TURN_MS = 30;
 /** So many are let in whatever it takes, at once and in each turn. */
 const FEWEST = 32;
-/** Queries that may wait for a connection: so many for a moment, and fewer after more than those have waited for so long. */
-const QUERIES = { most: 200, many: 50, ms: 200 };
+/** When more queries wait for a connection, the database is behind; beyond that none is added. */
+const QUERIES = { many: 50, most: 200 };
 /** Who came more than so many windows ago does not count: a stream, or who waits for a task, has no end. */
 const LONGEST_INSIDE = 10;
 /** It is over after so many windows in which nothing was wrong, */
@@ -25,7 +25,7 @@ export type Why = 'event_loop' | 'read_queue';
  * - When the loop is late, no more at once than there is time for: fewer after each of its turns that took longer than it
  *   should, more after each that was shorter, as TCP finds how much it may send. So whoever is refused has waited for a
  *   turn or two, whatever serving and refusing cost.
- * - When the database is behind, no more than it serves soon enough.
+ * - When the database is behind, no more at once than it serves soon enough.
  */
 export class Shedding {
   readonly #maxDelayMs: number;
@@ -37,8 +37,6 @@ export class Shedding {
   #admitted = 0;
   #refused = 0;
   #sinceBehind = 0;
-  /** Since when too many queries have been waiting. */
-  #waitingSince = Infinity;
   /** When this turn began; Infinity: nobody is inside. */
   #turnAt = Infinity;
   #inTurn = 0;
@@ -71,7 +69,7 @@ export class Shedding {
     this.#measuredAt = now;
     const isCalm = !isLate && this.#refused <= this.#admitted * FEW;
     this.#calm = isCalm ? this.#calm + 1 : 0;
-    this.#judge();
+    this.#judge(0);
     if (this.#calm >= CALM_WINDOWS) this.#isLate = false;
     if (++this.#sinceBehind >= CALM_WINDOWS) this.#isBehind = false;
     [this.#admitted, this.#refused] = [0, 0];
@@ -81,7 +79,8 @@ export class Shedding {
   }
 
   /** At each request, too: of a flood the second turn is ten times as long as the first, and the third as the second. */
-  #judge(): void {
+  #judge(waiting: number): void {
+    if (waiting > QUERIES.many) [this.#isBehind, this.#sinceBehind] = [true, 0];
     if (this.#isLate) return;
     this.#isLate = this.#lateMs >= LATE_MS || (this.#lateMs > 0 && this.#admitted >= MANY);
     if (this.#isLate) [this.#calm, this.#most] = [0, MANY];
@@ -108,7 +107,7 @@ export class Shedding {
 
   /** Why the next request is one too many, if it is. `waiting`: queries that wait for a connection to the database. */
   refuses(waiting: number, now = performance.now()): Why | undefined {
-    this.#judge();
+    this.#judge(waiting);
     const why = this.#whyNot(waiting, now);
     if (why === undefined) {
       this.#admitted++;
@@ -118,7 +117,7 @@ export class Shedding {
   }
 
   #whyNot(waiting: number, now: number): Why | undefined {
-    if (this.#isTooFarBehind(waiting, now)) return 'read_queue';
+    if (waiting > QUERIES.most || (this.#isBehind && this.#inside >= MANY)) return 'read_queue';
     if (!this.#isLate) return undefined;
     this.#turnAt = Math.min(this.#turnAt, now);
     const isFull = this.#inside >= this.#most;
@@ -126,14 +125,6 @@ export class Shedding {
     // A thousand clients that are answered at once, and come again at once, would make a turn without an end.
     const isTooLong = now - this.#turnAt > MOST_WORK_MS && this.#inTurn >= FEWEST;
     return isFull || isTooLong ? 'event_loop' : undefined;
-  }
-
-  #isTooFarBehind(waiting: number, now: number): boolean {
-    this.#waitingSince = waiting > QUERIES.many ? Math.min(this.#waitingSince, now) : Infinity;
-    this.#isBehind ||= now - this.#waitingSince > QUERIES.ms;
-    const isFull = waiting >= (this.#isBehind ? QUERIES.many : QUERIES.most);
-    if (isFull) this.#sinceBehind = 0;
-    return isFull;
   }
 
   /** Somebody is let in; gives what is to be called, once, when they leave. */

@@ -110,7 +110,7 @@ async function findRows(
   if (q !== undefined && email === undefined && name === undefined && order.column !== 'id')
     return search(reader, readTerm(q), order, range, limit);
   const { sql, values } = from(reader.dialect, query, order, range, limit);
-  return reader.read<UserRow>(`select ${USER_COLUMNS} ${sql}`, values, limit);
+  return reader.read<UserRow>(`select ${USER_COLUMNS} ${sql}`, values);
 }
 
 /** What stands behind `select …` for the next users of an order; of a search alone, only by id. */
@@ -152,12 +152,13 @@ async function search(
   const found = await reader.read<UserRow>(
     `select ${USER_COLUMNS} from ${near} ${where([held])} ${order.by} limit ?`,
     [...valuesOf([...range, held]), limit],
-    limit,
   );
   if (found.length === limit) return found;
   const all = apart(reader.dialect, [...range, matchesSearch(reader.dialect, term)]);
-  const sql = `select ${USER_COLUMNS} from ${all.sql} ${order.by} limit ?`;
-  return reader.read<UserRow>(sql, [...all.values, limit], limit);
+  return reader.read<UserRow>(`select ${USER_COLUMNS} from ${all.sql} ${order.by} limit ?`, [
+    ...all.values,
+    limit,
+  ]);
 }
 
 /**

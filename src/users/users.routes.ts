@@ -161,8 +161,10 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
   );
 
   app.get('/users', { schema: listUsersSchema }, async (request, reply) => {
-    const { head, epoch } = await app.logExtent(); // before the list is read
-    const { rows, next } = await listUsers(app.reader, request.query);
+    const { head, epoch, rows, next } = await app.reader.long.run(request.query.limit, async () => {
+      const extent = await app.logExtent(); // before the list is read
+      return { ...extent, ...(await listUsers(app.reader, request.query)) };
+    });
     reply.header('muster-position', head).header('muster-epoch', epoch);
     if (next !== undefined) linkNext(request, reply, next);
     return sendJson(reply, `[${rows.map(userJson).join(',')}]`);

@@ -49,10 +49,12 @@ export async function createUser(tx: Tx, input: NewUser, actor: Actor = null): P
     createdAt: now,
     updatedAt: now,
   };
-  const id = await tx.insert(User, 'emailKey', { ...user, ...keysOf(input) });
+  const keys = keysOf(input);
+  const id = await tx.insert(User, 'emailKey', { ...user, ...keys });
   if (id === undefined) throw emailTaken();
   const view = viewOf({ id, ...user });
   record(tx, 'user.created', view, view, FIELDS, actor, now);
+  mergeSearch(tx, keys.searchKey);
   return view;
 }
 
@@ -135,6 +137,7 @@ function applyChange(
   // What this write made of the user: another in the same transaction may change it again before it is written.
   const view = viewOf(user);
   record(tx, 'user.updated', view, view, changed, actor, updatedAt);
+  if (changed.some((field) => field !== 'attributes')) mergeSearch(tx, user.searchKey);
   return view;
 }
 
@@ -148,6 +151,7 @@ export async function deleteUser(
   const user = presentUser(tx, await lockUser(tx, id), id);
   requirePreconditions(preconditions, etagOf(user));
   record(tx, 'user.deleted', { id, version: user.version + 1 }, null, FIELDS, actor, new Date());
+  mergeSearch(tx, user.searchKey);
   await tx.remove(User, user);
 }
 
@@ -161,7 +165,6 @@ function record(
   at: Date,
 ): void {
   recordChange(tx, { type, userId: id, version, user, changedFields, actor, at });
-  if (changedFields.some((field) => field !== 'attributes')) mergeSearch(tx);
 }
 
 export function userNotFound(id: number): NotFound {
