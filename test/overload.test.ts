@@ -193,9 +193,9 @@ t.test('as many are let in at once as there is time for in a turn, while the loo
   shedding.turn(now);
   t.notOk(shedding.refuses(0, now), 'who takes a second takes nobody else the place');
   const old = inside.splice(0);
-  const room = most(30, 1);
+  const room = most(20, 1);
   for (const leave of old) leave();
-  t.equal(most(30, 1), room, 'nor does it make any when they leave at last');
+  t.equal(most(20, 1), room, 'nor does it make any when they leave at last');
 
   for (let n = 0; n < 12; n++) {
     most(5, 1);

@@ -5,7 +5,7 @@ const MANY = 200;
 /** What a turn of the loop may have to do: a request that comes meanwhile waits as long, be it served or refused. */
 const MOST_WORK_MS = 60;
 /** How long a turn should be while requests are refused: whoever is refused has waited for one, or two. */
-const TURN_MS = 30;
+const TURN_MS = 20;
 /** So many are let in whatever it takes, at once and in each turn. */
 const FEWEST = 32;
 /** When more queries wait for a connection, the database is behind; beyond that none is added. */

@@ -61,12 +61,17 @@ function spawnService(
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';
-  const waiting: { pattern: RegExp; times: number; resolve(): void }[] = [];
+  let waiting: { pattern: RegExp; times: number; resolve(): void }[] = [];
   const isThere = (pattern: RegExp, times: number) =>
     (output.match(new RegExp(pattern, 'g'))?.length ?? 0) >= times;
   const read = (chunk: Buffer) => {
     output += chunk;
-    for (const { pattern, times, resolve } of waiting) if (isThere(pattern, times)) resolve();
+    // Whoever knows need not be asked again: that is a look through all the output for each line of it.
+    waiting = waiting.filter(({ pattern, times, resolve }) => {
+      const isDone = isThere(pattern, times);
+      if (isDone) resolve();
+      return !isDone;
+    });
   };
   child.stdout.on('data', read);
   child.stderr.on('data', read);
