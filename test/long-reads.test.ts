@@ -54,8 +54,8 @@ t.test('each has a turn of the event loop', async (t) => {
   t.equal(new Set(at).size, 4, `in turns ${at}`);
 });
 
-t.test('beyond fifty that wait the next is refused, and who has waited for two seconds', async (t) => {
-  const reads = new LongReads(1);
+t.test('beyond fifty that wait the next is refused, and who has waited for too long', async (t) => {
+  const reads = new LongReads(1, 500);
   const held = Promise.withResolvers<string>();
   const hold = () => reads.run(1000, () => held.promise);
   const all = [hold()];
@@ -70,29 +70,60 @@ t.test('beyond fifty that wait the next is refused, and who has waited for two s
   const waited = all.slice(1).map((one) => t.rejects(one, { code: 'too-busy' }));
   await Promise.all(waited);
   held.resolve('late');
+  t.equal(reads.refused, 51);
   t.equal(await all[0], 'late', 'who has begun may end');
   t.equal(await reads.run(1000, async () => 'again'), 'again');
+});
+
+t.test('whoever leaves makes room, and is not begun any more', async (t) => {
+  const reads = new LongReads(1);
+  const held = Promise.withResolvers<void>();
+  const first = reads.run(1000, () => held.promise);
+  await wait(5);
+  const left = new AbortController();
+  let begun = false;
+  const second = reads.run(
+    1000,
+    async () => {
+      begun = true;
+    },
+    left.signal,
+  );
+  t.equal(reads.waiting, 1);
+  left.abort();
+  await t.rejects(second, { code: 'too-busy' });
+  t.equal(reads.waiting, 0);
+  held.resolve();
+  await first;
+  t.equal(await reads.run(1000, async () => 'next'), 'next');
+  t.notOk(begun);
 });
 
 onEachDatabase(
   'when more long lists are asked for than can be read, only those are refused',
   async (t, dialect) => {
-    const { app, request } = await startApp(t, dialect);
+    const { app, log, request } = await startApp(t, dialect);
     await request('POST', '/users', { json: { name: 'Ada', email: 'ada@example.com' } });
     const held = Promise.withResolvers<void>();
     const hold = () => app.reader.long.run(1000, () => held.promise);
     const long = [1, 2, 3, 4].map(hold);
     await wait(5);
     long.push(...Array.from({ length: 50 }, hold));
+    const ended = Promise.allSettled(long);
     const refused = await request('GET', '/users?limit=250');
     t.equal(refused.status, 503);
     t.equal(refused.headers['retry-after'], '1');
     t.match(refused.json(), { type: 'urn:problem-type:muster:too-busy' });
-    t.match((await request('GET', '/metrics')).text, /^muster_long_reads_waiting 50$/m);
-    for (const path of ['/users/1', '/users?limit=249'])
+    t.equal(app.reader.long.waiting, 50);
+    for (const path of ['/users/1', '/users?limit=249', '/users?limit=1000&email=ada@example.com'])
       t.equal((await request('GET', path)).status, 200, path);
     held.resolve();
-    await Promise.all(long);
+    await ended;
     t.equal((await request('GET', '/users?limit=1000')).status, 200);
+    t.match((await request('GET', '/metrics')).text, /shed_total{reason="long_reads"} [1-9]/);
+    t.notOk(
+      log.some(({ level }) => level >= 50),
+      'it is no fault',
+    );
   },
 );

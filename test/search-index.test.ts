@@ -3,7 +3,7 @@ import { startApp } from './support/app.ts';
 
 /** FTS5 gives each part of its index a number, and each page of a part an id that begins with it. */
 const PARTS = 'select count(distinct id >> 37) as parts from users_search_data where id > 10';
-/** Four of the same size are merged into one. FTS5 would let there be fifteen, as without merging. */
+/** Four of the same size are merged into one; without that FTS5 lets there be fifteen of each. */
 const MOST_PARTS = 12;
 
 t.test('however many write one by one, the index of the search stays in few parts', async (t) => {

@@ -16,11 +16,15 @@ const LONGEST_WAIT_MS = 2000;
  */
 export class LongReads {
   readonly #limit: ReturnType<typeof pLimit>;
-  readonly #waiting = new Set<NodeJS.Timeout>();
+  readonly #longestWaitMs: number;
+  readonly #waiting = new Set<() => void>();
+  /** How many have been refused so far. */
+  refused = 0;
 
   /** `atOnce`: so many, each of them for a turn of the event loop at least. */
-  constructor(atOnce: number) {
+  constructor(atOnce: number, longestWaitMs = LONGEST_WAIT_MS) {
     this.#limit = pLimit(atOnce);
+    this.#longestWaitMs = longestWaitMs;
   }
 
   get waiting(): number {
@@ -28,21 +32,34 @@ export class LongReads {
   }
 
   /**
-   * Runs `work`, which reads up to so many rows.
+   * Runs `work`, which reads up to so many rows. It is not begun any more when `signal` is aborted: nobody waits for it.
    * @throws {Unavailable} `too-busy` when too many wait, or this one has waited for too long
    */
-  run<T>(rows: number, work: () => Promise<T>): Promise<T> {
+  run<T>(rows: number, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     if (rows < MANY_ROWS) return Promise.try(work);
-    if (this.waiting >= MOST_WAITING) return Promise.reject(tooBusy());
     const { promise, resolve, reject } = Promise.withResolvers<T>();
-    const late = setTimeout(() => {
-      this.#waiting.delete(late);
+    const refuse = () => {
+      this.refused++;
       reject(tooBusy());
-    }, LONGEST_WAIT_MS);
-    this.#waiting.add(late);
-    this.#limit(async () => {
-      if (!this.#waiting.delete(late)) return;
+    };
+    if (this.waiting >= MOST_WAITING) {
+      refuse();
+      return promise;
+    }
+    const leave = () => {
       clearTimeout(late);
+      signal?.removeEventListener('abort', leaveRefused);
+      return this.#waiting.delete(leave);
+    };
+    const leaveRefused = () => {
+      leave();
+      refuse();
+    };
+    const late = setTimeout(leaveRefused, this.#longestWaitMs);
+    signal?.addEventListener('abort', leaveRefused);
+    this.#waiting.add(leave);
+    this.#limit(async () => {
+      if (!leave()) return;
       resolve(Promise.try(work));
       await promise.catch(() => {}); // told to whoever asked
       await turn();
@@ -52,5 +69,9 @@ export class LongReads {
 }
 
 function tooBusy(): Unavailable {
-  return new Unavailable('too-busy', 'More long lists are asked for than can be read.');
+  const most = MANY_ROWS - 1;
+  return new Unavailable(
+    'too-busy',
+    `More long lists are asked for than can be read. Ask for ${most} at a time, or come again.`,
+  );
 }

@@ -213,7 +213,8 @@ export default plugin(
     for (const schema of [FaultView, Problem]) app.addSchema(schema);
     app.setErrorHandler((error, request, reply) => {
       const body = toProblem(error, request);
-      if (body.status >= 500) request.log.error({ err: error }, body.detail);
+      const isExpected = error instanceof Unavailable && error.code === 'too-busy'; // thousands may come
+      if (body.status >= 500 && !isExpected) request.log.error({ err: error }, body.detail);
       if ((error instanceof Unauthorized || error instanceof Forbidden) && error.challenge !== undefined) {
         reply.header('www-authenticate', error.challenge);
       }

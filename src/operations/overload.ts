@@ -13,14 +13,19 @@ import { CALM_WINDOWS, Shedding } from './shedding.ts';
  *   PostgreSQL. As many are let in at once as there is time for.
  * - **Writes wait**: who only reads is served as before. What runs in the background is not refused: it holds leases.
  *
- * All are refused before anything else is done with them: by way of the hooks each wrote a line with a stack.
+ * All are refused before anything else is done with them: by way of the hooks each wrote a line with a stack. Long lists,
+ * which only the route knows, are refused by `LongReads`, and counted here.
  */
 export default plugin(
   async (app: FastifyInstance, { maxDelayMs }: { maxDelayMs: number }) => {
     const shedding = new Shedding(maxDelayMs);
     const essential = new Set<string>();
     const refused = { event_loop: 0, write_queue: 0, read_queue: 0 };
-    const total = () => Object.values(refused).reduce((sum, one) => sum + one);
+    const all = () => ({
+      ...refused,
+      long_reads: app.hasDecorator('reader') ? app.reader.long.refused : 0,
+    });
+    const total = () => Object.values(all()).reduce((sum, one) => sum + one);
     let before = 0;
     let calm = CALM_WINDOWS;
     /** How many had been refused when the log was told that some are. */
@@ -92,7 +97,7 @@ export default plugin(
     app.metrics.counter(
       'muster_requests_shed_total',
       'Requests that were refused because too many came.',
-      () => Object.entries(refused).map(([reason, value]) => ({ labels: { reason }, value })),
+      () => Object.entries(all()).map(([reason, value]) => ({ labels: { reason }, value })),
     );
   },
   { name: 'overload', dependencies: ['edge', 'metrics'] },

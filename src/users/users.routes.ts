@@ -161,10 +161,13 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
   );
 
   app.get('/users', { schema: listUsersSchema }, async (request, reply) => {
-    const { head, epoch, rows, next } = await app.reader.long.run(request.query.limit, async () => {
+    const { email, limit } = request.query;
+    const list = async () => {
       const extent = await app.logExtent(); // before the list is read
       return { ...extent, ...(await listUsers(app.reader, request.query)) };
-    });
+    };
+    const most = email === undefined ? limit : 1;
+    const { head, epoch, rows, next } = await app.reader.long.run(most, list, app.whileOpen(reply));
     reply.header('muster-position', head).header('muster-epoch', epoch);
     if (next !== undefined) linkNext(request, reply, next);
     return sendJson(reply, `[${rows.map(userJson).join(',')}]`);
