@@ -69,6 +69,9 @@ export class TooMany extends Refusal {}
 /** The service cannot answer now and may later: it is stopping, or its database is away. */
 export class Unavailable extends Refusal {}
 
+/** Refused so that others can be served. Thousands may come: they are counted, and none is a fault that the log tells of. */
+export class Shed extends Unavailable {}
+
 /** The service cannot start. The message is the one line an operator reads. */
 export class StartError extends Error {}
 

@@ -93,6 +93,9 @@ t.test('whoever leaves makes room, and is not begun any more', async (t) => {
   left.abort();
   await t.rejects(second, { code: 'too-busy' });
   t.equal(reads.waiting, 0);
+  const third = reads.run(1000, async () => 'never', left.signal);
+  t.equal(reads.waiting, 0, 'who has left already does not wait');
+  await t.rejects(third, { code: 'too-busy' });
   held.resolve();
   await first;
   t.equal(await reads.run(1000, async () => 'next'), 'next');

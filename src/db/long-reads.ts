@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import pLimit from 'p-limit';
-import { Unavailable } from '../errors.ts';
+import { Shed } from '../errors.ts';
 
 /** As many rows take a millisecond to be read and written here. */
 const MANY_ROWS = 250;
@@ -12,7 +12,7 @@ const LONGEST_WAIT_MS = 2000;
 /**
  * What reads many rows at once, such as a list of a thousand users, a few at a time. Else each turn of the event loop had
  * as many of them as have come, 40 ms of ten lists, and on PostgreSQL a look-up waited for a connection behind hundreds.
- * Where more lists are asked for than can be read, only lists are refused.
+ * Where more lists are asked for than can be read, lists are the first to be refused.
  */
 export class LongReads {
   readonly #limit: ReturnType<typeof pLimit>;
@@ -33,7 +33,7 @@ export class LongReads {
 
   /**
    * Runs `work`, which reads up to so many rows. It is not begun any more when `signal` is aborted: nobody waits for it.
-   * @throws {Unavailable} `too-busy` when too many wait, or this one has waited for too long
+   * @throws {Shed} `too-busy` when too many wait, or this one has waited for too long
    */
   run<T>(rows: number, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     if (rows < MANY_ROWS) return Promise.try(work);
@@ -42,7 +42,7 @@ export class LongReads {
       this.refused++;
       reject(tooBusy());
     };
-    if (this.waiting >= MOST_WAITING) {
+    if (this.waiting >= MOST_WAITING || signal?.aborted) {
       refuse();
       return promise;
     }
@@ -68,9 +68,9 @@ export class LongReads {
   }
 }
 
-function tooBusy(): Unavailable {
+function tooBusy(): Shed {
   const most = MANY_ROWS - 1;
-  return new Unavailable(
+  return new Shed(
     'too-busy',
     `More long lists are asked for than can be read. Ask for ${most} at a time, or come again.`,
   );

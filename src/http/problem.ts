@@ -11,6 +11,7 @@ import {
   NotFound,
   PreconditionFailed,
   Refusal,
+  Shed,
   TooLarge,
   TooMany,
   Unauthorized,
@@ -115,6 +116,7 @@ const STATUS_OF = new Map<unknown, number>([
   [Invalid, 422],
   [TooMany, 429],
   [Unavailable, 503],
+  [Shed, 503],
 ]);
 
 /** What the framework itself refuses, in our words. Its other client errors are told by their status alone. */
@@ -213,8 +215,7 @@ export default plugin(
     for (const schema of [FaultView, Problem]) app.addSchema(schema);
     app.setErrorHandler((error, request, reply) => {
       const body = toProblem(error, request);
-      const isExpected = error instanceof Unavailable && error.code === 'too-busy'; // thousands may come
-      if (body.status >= 500 && !isExpected) request.log.error({ err: error }, body.detail);
+      if (body.status >= 500 && !(error instanceof Shed)) request.log.error({ err: error }, body.detail);
       if ((error instanceof Unauthorized || error instanceof Forbidden) && error.challenge !== undefined) {
         reply.header('www-authenticate', error.challenge);
       }
