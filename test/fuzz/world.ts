@@ -19,7 +19,9 @@ import type { Step } from './steps.ts';
 import { Wire } from './wire.ts';
 
 /** Tasks that change no user. */
-const HARMLESS = ['sleep', 'gather', 'prune'];
+const HARMLESS = ['sleep', 'gather', 'prune', 'deliver', 'test-webhook'];
+/** Of tasks and schedules: those that may change one. What is gathered is in the input, until its turn comes. */
+const MAY_CHANGE = `(kind not in (${HARMLESS.map(() => '?').join()}) or cast(input as text) like '%"erase"%')`;
 const SETTLED_MS = 5000;
 /** At the end nothing else is waited for. */
 const ALL_SETTLED_MS = 60_000;
@@ -96,7 +98,7 @@ export class World {
   async take(step: Step): Promise<Sent> {
     const sent = this.memory.resolve(step);
     const verdict = this.#judge.judge(sent, (value) => this.#bearerOf(value));
-    if (this.#model.mayErase.size > 0) this.#model.apply(NOTHING, NO_ANSWER, await this.#newChanges());
+    await this.#followTasks();
     const predicted = this.#model.predict(verdict);
     let answer: Answer | undefined;
     try {
@@ -126,6 +128,7 @@ export class World {
       ({ target }) => /^\/[\w%.~/-]+(?:\?[\w%.~+&=!'()*-]*)?$/.test(target) && !/\/\.|%2e/i.test(target),
     );
     const verdicts = clean.map((one) => this.#judge.judge(one, (value) => this.#bearerOf(value)));
+    await this.#followTasks();
     try {
       const answers = await Promise.all(clean.map((one) => this.#send(one)));
       const done = clean.map(
@@ -219,16 +222,32 @@ export class World {
     await this.#untilSettled(SETTLED_MS);
   }
 
-  /** Waits until no task that may change a user runs, or is about to; at most so long. */
-  async #untilSettled(limitMs: number): Promise<void> {
-    const marks = HARMLESS.map(() => '?').join();
+  /** What tasks have changed meanwhile; once none is left that may change a user, the model knows all again. */
+  async #followTasks(): Promise<void> {
+    const { mayErase, hasForeignTasks } = this.#model;
+    if (mayErase.size === 0 && !hasForeignTasks) return;
+    const isSettled = await this.#untilSettled(0);
+    this.#model.apply(NOTHING, NO_ANSWER, await this.#newChanges());
+    if (!isSettled) return;
+    this.#model.hasForeignTasks = false;
+    const due = await this.#app.reader.read(`select 1 from schedules where ${MAY_CHANGE}`, HARMLESS);
+    if (due.length === 0) mayErase.clear();
+  }
+
+  /** Waits until no task that may change a user runs, or is about to; at most so long. Gives whether it came to that. */
+  async #untilSettled(limitMs: number): Promise<boolean> {
     const open = () =>
       this.#app.reader.read<{ n: number }>(
-        `select count(*) as n from tasks where state in ('queued', 'running') and kind not in (${marks})`,
+        `select count(*) as n from tasks where state in ('queued', 'running') and ${MAY_CHANGE}`,
         HARMLESS,
       );
     const until = Date.now() + limitMs;
-    while (Number((await open())[0]?.n) > 0 && Date.now() < until) await this.#app.tasks.watch.next();
+    for (;;) {
+      const changed = this.#app.tasks.watch.next();
+      if (Number((await open())[0]?.n) === 0) return true;
+      if (Date.now() >= until) return false;
+      await changed;
+    }
   }
 
   async #newChanges(): Promise<Change[]> {
