@@ -8,6 +8,7 @@ import { ref } from '../http/schemas.ts';
 import { sendHead } from '../http/streaming.ts';
 import { ahead } from './ahead.ts';
 import { exportUsers } from './export.ts';
+import { freed } from './freed.ts';
 import { csvLines, ndjsonLines } from './lines.ts';
 import { CSV, ExportedCsv, ExportedNdjson, ExportQuery, NDJSON } from './transfers.schemas.ts';
 
@@ -57,7 +58,9 @@ const exports: FastifyPluginAsyncTypebox = async (app) => {
         if (!first.done) yield first.value;
         yield* ahead(pages); // one page is made while the client takes the one before; the next, when it has
       };
-      return reply.send(Readable.from(whileLetIn(request, texts()), { objectMode: false }) as never);
+      const sent = freed(whileLetIn(request, texts()), () => body, reply.raw);
+      const body = Readable.from(sent, { objectMode: false });
+      return reply.send(body as never);
     },
   );
 };
