@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as wait } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as wait } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import t from 'tap';
 import { Unavailable } from '../src/errors.ts';
@@ -42,19 +42,6 @@ t.test('what was claimed by a commit that seemed to fail is given back at the en
   const started = Promise.withResolvers<void>();
   const end = Promise.withResolvers<void>();
   const stopped = Promise.withResolvers<void>();
-  const stubborn = defineTask({
-    kind: 'stubborn',
-    description: 'Hears no signal.',
-    input: { type: 'object' },
-    run: () => {
-      started.resolve();
-      return end.promise;
-    },
-  });
-  // A kind that the app itself does not know, and so does not run.
-  const checker = valueChecker({}, kindSchemas([stubborn]));
-  const { reader, bell, log, tasks } = app;
-  const queue = new TaskQueue([stubborn], checker, { reader, watch: tasks.watch, tracing: undefined });
   let isClaiming = false;
   const write: FastifyInstance['write'] = async (work) => {
     const value = await app.write(work);
@@ -64,6 +51,77 @@ t.test('what was claimed by a commit that seemed to fail is given back at the en
     throw new Unavailable('commit-failed', 'It did commit.');
   };
   let isLost = false;
+  const { queue, runner } = runnerApart(app, 'stubborn', {
+    run: () => {
+      started.resolve();
+      return end.promise;
+    },
+    write,
+    reached(step) {
+      if (step === 'claiming') isClaiming = isLost;
+    },
+  });
+  runner.start();
+  const enqueue = () => app.write((tx) => queue.enqueue(tx, queue.find('stubborn'), {}));
+  const lost = await enqueue();
+  await started.promise;
+  await app.write((tx) => tx.execute(`update tasks set runner = 'elsewhere' where id = ?`, [lost.id]));
+  isLost = true;
+  const stray = await enqueue();
+  await stopped.promise;
+  end.resolve();
+  t.match(await app.tasks.watch.find(stray.id), { state: 'queued', attempt: 0 });
+});
+
+t.test('a runner has stopped as soon as all that ran is handed back', async (t) => {
+  const { app } = await startTasks(t, 'sqlite', []);
+  const started = Promise.withResolvers<void>();
+  const settled = Promise.withResolvers<void>();
+  const { queue, runner } = runnerApart(app, 'obedient', {
+    run: (signal) => {
+      started.resolve();
+      return wait(60_000, undefined, { signal });
+    },
+    reached(step) {
+      if (step === 'settled') settled.resolve();
+    },
+  });
+  runner.start();
+  const { id } = await app.write((tx) => queue.enqueue(tx, queue.find('obedient'), {}));
+  await started.promise;
+  let hasStopped = false;
+  runner.stop().then(() => {
+    hasStopped = true;
+  });
+  await settled.promise;
+  for (let turn = 0; turn < 3; turn++) await nextTurn();
+  t.ok(hasStopped, 'it waits for nothing else');
+  t.match(await app.tasks.watch.find(id), { state: 'queued', attempt: 0 });
+});
+
+/** A runner, not yet started, of a kind that the app itself does not know, and so does not run. */
+function runnerApart(
+  app: FastifyInstance,
+  kind: string,
+  {
+    run,
+    write = app.write,
+    reached,
+  }: {
+    run(signal: AbortSignal): Promise<unknown>;
+    write?: FastifyInstance['write'];
+    reached(step: string): void;
+  },
+) {
+  const own = defineTask({
+    kind,
+    description: 'Only here.',
+    input: { type: 'object' },
+    run: ({ signal }) => run(signal),
+  });
+  const checker = valueChecker({}, kindSchemas([own]));
+  const { reader, bell, log, tasks } = app;
+  const queue = new TaskQueue([own], checker, { reader, watch: tasks.watch, tracing: undefined });
   const runner = new TaskRunner({
     queue,
     write,
@@ -72,18 +130,7 @@ t.test('what was claimed by a commit that seemed to fail is given back at the en
     concurrency: 2,
     graceMs: 10_000,
     ended() {},
-    reached(step) {
-      if (step === 'claiming') isClaiming = isLost;
-    },
+    reached,
   });
-  runner.start();
-  const enqueue = () => app.write((tx) => queue.enqueue(tx, stubborn, {}));
-  const lost = await enqueue();
-  await started.promise;
-  await app.write((tx) => tx.execute(`update tasks set runner = 'elsewhere' where id = ?`, [lost.id]));
-  isLost = true;
-  const stray = await enqueue();
-  await stopped.promise;
-  end.resolve();
-  t.match(await tasks.watch.find(stray.id), { state: 'queued', attempt: 0 });
-});
+  return { queue, runner };
+}

@@ -123,7 +123,7 @@ export class TaskRunner {
   async #run(): Promise<void> {
     let failures = 0;
     let lastEnd = Infinity;
-    while (!this.#stopping || this.#runs.open.size > 0 || this.#strays.length > 0) {
+    while (!this.#isDone()) {
       if (this.#graceOver) lastEnd = Math.min(lastEnd, performance.now() + LAST_MS);
       if (performance.now() > lastEnd) break; // their leases will end
       this.#wake = Promise.withResolvers();
@@ -143,7 +143,12 @@ export class TaskRunner {
     }
   }
 
+  #isDone(): boolean {
+    return this.#stopping && this.#runs.open.size === 0 && this.#strays.length === 0;
+  }
+
   async #pause(): Promise<void> {
+    if (this.#isDone()) return;
     const unsettled = this.#strays.length > 0 || this.#runs.over.size > 0;
     const upkeep = this.#stopping ? Infinity : Math.min(this.#promoteAt, this.#rescueAt);
     const renewAt = this.#runs.open.size > 0 || this.#mayHaveStrays ? this.#renewAt : Infinity;

@@ -21,7 +21,8 @@ import { Wire } from './wire.ts';
 /** Tasks that change no user. */
 const HARMLESS = ['sleep', 'gather', 'prune', 'deliver', 'test-webhook'];
 /** Of tasks and schedules: those that may change one. What is gathered is in the input, until its turn comes. */
-const MAY_CHANGE = `(kind not in (${HARMLESS.map(() => '?').join()}) or cast(input as text) like '%"erase"%')`;
+const CHANGES = `kind not in (${HARMLESS.map(() => '?').join()})`;
+const BEGETS = `cast(input as text) like '%"erase"%'`;
 const SETTLED_MS = 5000;
 /** At the end nothing else is waited for. */
 const ALL_SETTLED_MS = 60_000;
@@ -226,26 +227,28 @@ export class World {
   async #followTasks(): Promise<void> {
     const { mayErase, hasForeignTasks } = this.#model;
     if (mayErase.size === 0 && !hasForeignTasks) return;
-    const isSettled = await this.#untilSettled(0);
+    const left = await this.#app.reader.read<{ kind: string }>(
+      `select kind from tasks where finished_at is null and (${CHANGES} or ${BEGETS})
+       union select kind from schedules where ${CHANGES} or ${BEGETS}`,
+      [...HARMLESS, ...HARMLESS],
+    );
     this.#model.apply(NOTHING, NO_ANSWER, await this.#newChanges());
-    if (!isSettled) return;
-    this.#model.hasForeignTasks = false;
-    const due = await this.#app.reader.read(`select 1 from schedules where ${MAY_CHANGE}`, HARMLESS);
-    if (due.length === 0) mayErase.clear();
+    this.#model.hasForeignTasks = left.some(({ kind }) => kind === 'import');
+    if (left.length === 0) mayErase.clear();
   }
 
-  /** Waits until no task that may change a user runs, or is about to; at most so long. Gives whether it came to that. */
-  async #untilSettled(limitMs: number): Promise<boolean> {
+  /** Waits until no task that may change a user runs, or is about to; at most so long. */
+  async #untilSettled(limitMs: number): Promise<void> {
     const open = () =>
       this.#app.reader.read<{ n: number }>(
-        `select count(*) as n from tasks where state in ('queued', 'running') and ${MAY_CHANGE}`,
+        `select count(*) as n from tasks
+         where state in ('queued', 'running') and (${CHANGES} or (state = 'queued' and ${BEGETS}))`,
         HARMLESS,
       );
     const until = Date.now() + limitMs;
     for (;;) {
       const changed = this.#app.tasks.watch.next();
-      if (Number((await open())[0]?.n) === 0) return true;
-      if (Date.now() >= until) return false;
+      if (Number((await open())[0]?.n) === 0 || Date.now() >= until) return;
       await changed;
     }
   }
