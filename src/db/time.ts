@@ -34,7 +34,8 @@ export function msUntil(dialect: DialectName, time: string): string {
 /** `time` (SQL) as RFC 3339 text in UTC, to the millisecond: as `toRfc3339` writes it, or null where that needs more thought. */
 export function rfc3339(dialect: DialectName, time: string): string {
   return dialect === 'sqlite'
-    ? `case typeof(${time}) when 'integer' then strftime('%Y-%m-%dT%H:%M:%fZ', ${time} / 1000.0, 'unixepoch') end`
+    ? // `strftime` with all of the format takes more than twice as long.
+      `case typeof(${time}) when 'integer' then replace(datetime(${time} / 1000.0, 'unixepoch', 'subsec'), ' ', 'T') || 'Z' end`
     : // What JSON says of a time, which has a fraction only if it has one, is much cheaper than `to_char`.
       `case when ${time} < '10000-01-01' then substr(to_json(${time} at time zone 'UTC' + interval '1 microsecond')::text, 2, 23) || 'Z' end`;
 }
