@@ -51,18 +51,16 @@ export async function csvLines(raw: boolean): Promise<Lines> {
   return {
     header: `${options.columns.join(',')}\r\n`,
     sql(dialect) {
-      const [cell, quoted] =
-        dialect === 'sqlite'
-          ? ['"%w"', (text: string) => text]
-          : ['"%s"', (text: string) => `replace(${text}, '"', '""')`];
       const [first, within] = dialect === 'sqlite' ? ['unicode', 'instr'] : ['ascii', 'strpos'];
       // Most texts begin with a letter, between `@` and full width: that is seen for a tenth of what looking them up costs.
       const isFormula = (column: string) =>
         `not ${first}(${column}) between 65 and 65280 and ${within}('${FORMULA}', nullif(substr(${column}, 1, 1), '')) > 0`;
       const defused = (column: string) =>
         raw ? column : `case when ${isFormula(column)} then '''' || ${column} else ${column} end`;
-      const cells = [defused('name'), defused('email'), ATTRIBUTES].map(quoted);
-      return `format('%s,${cell},${cell},${cell}\r\n', id, ${cells.join(', ')})`;
+      const cells = [defused('name'), defused('email'), ATTRIBUTES];
+      if (dialect === 'sqlite') return `format('%s,"%w","%w","%w"\r\n', id, ${cells.join(', ')})`;
+      const quoted = cells.map((text) => `replace(${text}, '"', '""')`);
+      return `id || ',"' || ${quoted.join(` || '","' || `)} || '"\r\n'`; // `format` takes a quarter more time
     },
     of: (row) => stringify([row], options),
   };
