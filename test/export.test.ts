@@ -196,6 +196,21 @@ onEachDatabase('others come in between the pages of an export', async (t, dialec
   t.ok(turns >= pages, `${turns} turns of the event loop for ${pages} pages`);
 });
 
+onEachDatabase('the pages of an export are freed as they go out', async (t, dialect) => {
+  const { app, ...started } = await startApp(t, dialect);
+  await importFile({ app, ...started }, people(3000));
+  await app.listen({ host: '127.0.0.1', port: 0 });
+  const { transfer } = ArrayBuffer.prototype;
+  let freed = 0;
+  ArrayBuffer.prototype.transfer = function (length) {
+    freed += this.byteLength;
+    return transfer.call(this, length);
+  };
+  t.teardown(() => Object.assign(ArrayBuffer.prototype, { transfer }));
+  const text = await (await globalThis.fetch(`${app.listeningOrigin}/users/export`)).text();
+  t.ok(freed > text.length / 2 && freed < text.length, `${freed} of ${text.length} bytes`);
+});
+
 onEachDatabase(
   'a line is the same, whether the database has made it or it is of the log',
   async (t, dialect) => {

@@ -1,4 +1,3 @@
-import { Readable } from 'node:stream';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { positionHeader } from '../changes/changes.schemas.ts';
 import { needs, whileLetIn } from '../http/access.ts';
@@ -8,7 +7,7 @@ import { ref } from '../http/schemas.ts';
 import { sendHead } from '../http/streaming.ts';
 import { ahead } from './ahead.ts';
 import { exportUsers } from './export.ts';
-import { freed } from './freed.ts';
+import { freedBody } from './freed.ts';
 import { csvLines, ndjsonLines } from './lines.ts';
 import { CSV, ExportedCsv, ExportedNdjson, ExportQuery, NDJSON } from './transfers.schemas.ts';
 
@@ -58,9 +57,7 @@ const exports: FastifyPluginAsyncTypebox = async (app) => {
         if (!first.done) yield first.value;
         yield* ahead(pages); // one page is made while the client takes the one before; the next, when it has
       };
-      const sent = freed(whileLetIn(request, texts()), () => body, reply.raw);
-      const body = Readable.from(sent, { objectMode: false });
-      return reply.send(body as never);
+      return reply.send(freedBody(whileLetIn(request, texts()), reply.raw) as never);
     },
   );
 };
