@@ -20,6 +20,9 @@ const CHAIN = 11;
 /** Worlds at once: each waits for a third of its time. */
 const LANES = 2;
 const SHRINKING_MS = 120_000;
+/** Of so many requests, what share is held against the model at least: one that knows nothing finds nothing. */
+const MANY = 5000;
+const LEAST_HELD = { predicted: 0.1, applied: 0.05, read: 0.02, replayed: 0.0005, imported: 0.005 };
 
 export interface Result {
   requests: number;
@@ -27,6 +30,8 @@ export interface Result {
   /** What failed, as text for people; undefined: nothing. */
   failure?: string;
   statuses: Map<number, number>;
+  /** How many answers were held against the model, by what was held. */
+  held: Record<string, number>;
 }
 
 /** Sends at least so many requests. Each world has a seed of its own, made of `seed` and its number. */
@@ -36,7 +41,7 @@ export async function fuzz(
 ): Promise<Result> {
   const chains = chainsOf(await readDocument());
   const begun = performance.now();
-  const result: Result = { requests: 0, ms: 0, statuses: new Map() };
+  const result: Result = { requests: 0, ms: 0, statuses: new Map(), held: {} };
   const most = Math.min(CHAINS, Math.ceil(requests / CHAIN));
   let next = seed;
   const lane = async () => {
@@ -47,6 +52,9 @@ export async function fuzz(
   };
   await Promise.all(Array.from({ length: LANES }, lane));
   result.ms = performance.now() - begun;
+  for (const [what, share] of Object.entries(LEAST_HELD))
+    if (requests >= MANY && (result.held[what] ?? 0) < share * result.requests)
+      result.failure ??= `only ${result.held[what] ?? 0} answers were held against the model: ${what}`;
   return result;
 }
 
@@ -105,6 +113,8 @@ async function runWorld(
   for (const [status, count] of current?.world.statuses ?? []) {
     result.statuses.set(status, (result.statuses.get(status) ?? 0) + count);
   }
+  for (const [what, count] of Object.entries(current?.world.held ?? {}))
+    result.held[what] = (result.held[what] ?? 0) + count;
   await close();
 }
 

@@ -197,6 +197,17 @@ export class Judge {
     this.#check(pointer, verdict.body, 'the body', say);
   }
 
+  /** Whether `POST /users` would take it. */
+  isUser(value: unknown): boolean {
+    const pointer = this.#operations.find(({ id }) => id === 'createUser')?.bodies[0]?.pointer ?? [];
+    try {
+      this.#fits(pointer, readStrictly(Buffer.from(JSON.stringify(value))), 'the row');
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
   #check(pointer: string[], value: unknown, what: string, say: Say): void {
     try {
       this.#fits(pointer, value, what);

@@ -39,6 +39,7 @@ async function run(name: string, databases: Databases): Promise<boolean> {
     ms,
     failure,
     statuses,
+    held,
   } = await fuzz(databases, { requests, seed, progress: reporter(name) });
   if (failure !== undefined) console.log(failure);
   const raw = await fuzzRaw(databases, { seed, runs: Math.ceil(requests / 100) });
@@ -46,6 +47,8 @@ async function run(name: string, databases: Databases): Promise<boolean> {
   console.log(
     `fuzz: ${name}: ${counts.join(', ')}; ${Math.round((sent / ms) * 1000)} requests a second; ${raw} connections of raw bytes`,
   );
+  const known = Object.entries(held).map(([what, count]) => `${what}: ${count}`);
+  console.log(`fuzz: ${name}: held against the model: ${known.join(', ')}`);
   console.log(`fuzz: ${name}: ${sent} requests, seed ${seed}, ${failure === undefined ? 0 : 1} failures`);
   return failure === undefined;
 }

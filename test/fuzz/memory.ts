@@ -1,5 +1,6 @@
 import type { User } from '../../src/users/users.schemas.ts';
 import { write } from './edits.ts';
+import { fileOf } from './imports.ts';
 import { type Body, pathNames, type Source, type Spelling, type Step } from './steps.ts';
 
 /** A request as it is sent. */
@@ -11,6 +12,8 @@ export interface Sent {
   /** Values are Latin-1. Of a name there may be many. */
   headers: [name: string, value: string][];
   body?: Buffer;
+  /** What the body is a file of, row by row, if it is one. */
+  rows?: readonly object[];
 }
 
 /** What came back. */
@@ -22,6 +25,7 @@ export interface Answer {
 
 /** What the answers of one chain have given, for later requests of it. A new chain begins with nothing. */
 export class Memory {
+  #last: Sent | undefined;
   readonly #pools = new Map<string, unknown[]>();
   readonly #bearer: string;
   /** Not to be given away: without it the rest of the run would be 401. */
@@ -32,7 +36,9 @@ export class Memory {
     this.#secretId = secretId;
   }
 
-  learn({ step, headers: asked }: Sent, { status, headers, text }: Answer): void {
+  learn(sent: Sent, { status, headers, text }: Answer): void {
+    const { step, headers: asked } = sent;
+    this.#last = sent;
     for (const [name, value] of asked) if (name === 'idempotency-key') this.#keep('idempotency-key', value);
     if (status >= 300) return;
     if (headers.etag !== undefined)
@@ -82,6 +88,7 @@ export class Memory {
 
   /** The request that a step is by now. */
   resolve(step: Step): Sent {
+    if (step.isAgain && this.#last !== undefined) return this.#last;
     const { operation } = step;
     const mainId = `id ${plural(operation.path.split('/')[1] ?? '')}`;
     let path = operation.path;
@@ -104,17 +111,26 @@ export class Memory {
     });
     // `inject` takes one of a name, and the value as the parser would give it.
     const headers = step.wire ? given : [...new Map(given.map(([name, value]) => [name, value.trim()]))];
-    const body = step.body && this.#bodyOf(step.body);
+    const { bytes: body, rows } = step.body ? this.#bodyOf(step.body) : {};
     const has = (name: string) => headers.some(([one]) => one === name);
     if (step.body && !has('content-type')) headers.push(['content-type', step.body.mediaType]);
     if (!has('authorization')) headers.push(['authorization', this.#bearer]);
-    return { step, method: step.method ?? operation.method, target, headers, ...(body && { body }) };
+    return {
+      step,
+      method: step.method ?? operation.method,
+      target,
+      headers,
+      ...(body && { body }),
+      ...(rows && { rows }),
+    };
   }
 
-  #bodyOf({ value, reuse, edits }: Body): Buffer {
+  #bodyOf({ mediaType, value, isFile, reuse, edits }: Body): { bytes: Buffer; rows?: readonly object[] } {
     const copy = structuredClone(value);
     if (reuse !== undefined) this.#putKnown(copy, reuse);
-    return write(copy, edits);
+    if (!isFile || edits.length > 0) return { bytes: write(copy, edits) };
+    const rows = copy as readonly object[];
+    return { bytes: fileOf(mediaType, rows), rows };
   }
 
   #putKnown(value: unknown, { at, pick, how }: NonNullable<Body['reuse']>): void {

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { emailKey } from '../../src/users/keys.ts';
 import type { User } from '../../src/users/users.schemas.ts';
 import type { Change } from '../support/log.ts';
+import { afterImport, type HowToImport, type ImportTask, type Row } from './imports.ts';
 import type { Verdict } from './judge.ts';
 import type { Answer, Sent } from './memory.ts';
 import { includesTag, merge, tagsOf } from './rfc.ts';
@@ -10,6 +11,8 @@ interface Kept {
   fingerprint: string;
   status: number;
   body: unknown;
+  /** `Location` and `ETag`. */
+  named: (string | undefined)[];
   /** How many had been erased by then: an erasure may empty a stored answer. */
   erased: number;
 }
@@ -25,6 +28,7 @@ export interface Done {
 type Expected = Pick<Change, 'type' | 'userId' | 'version' | 'changedFields'> & { user: object | null };
 
 const CREATES: Record<string, number> = { createUser: 201, tutorialAddUser: 200 };
+const WRITES: Record<string, number> = { ...CREATES, updateUser: 200, deleteUser: 204 };
 const NAMES_A_USER = ['getUser', 'tutorialGetUser', 'updateUser', 'deleteUser'];
 const FIELDS = ['name', 'email', 'attributes'] as const;
 const MAX_ATTRIBUTES_BYTES = 16_384;
@@ -38,11 +42,26 @@ export class Model {
   readonly mayErase = new Set<number>();
   /** Whether a task that is not known here runs: it may change users as it likes. */
   hasForeignTasks = false;
+  /** Answers that were held against what is known here. */
+  readonly held = { predicted: 0, applied: 0, read: 0, replayed: 0, imported: 0 };
   readonly #kept = new Map<string, Kept>();
   #erased = 0;
 
   get head(): number {
     return this.log.at(-1)?.position ?? 0;
+  }
+
+  /** Whether nobody that is there may change but by a request. */
+  get isSure(): boolean {
+    return !this.hasForeignTasks && ![...this.mayErase].some((id) => this.users.has(id));
+  }
+
+  /** Which of those it was told of may still be erased, now that the log was followed. */
+  stillMayErase(ids: ReadonlySet<number>): void {
+    // One that was given up may have emptied stored answers before.
+    for (const id of this.mayErase) if (!ids.has(id)) this.#erased++;
+    this.mayErase.clear();
+    for (const id of ids) this.mayErase.add(id);
   }
 
   /** The statuses that a valid request can have; undefined where any that is documented will do. */
@@ -77,15 +96,37 @@ export class Model {
     const body = isWrite && answer.text !== '' ? JSON.parse(answer.text) : undefined;
     const isReplay = answer.headers['idempotent-replayed'] !== undefined;
     const expected = isWrite && !isReplay ? this.#expect(verdict, body) : [];
-    const isUncertain = [Number(verdict.path.id), expected[0]?.userId ?? 0].some((id) =>
-      this.mayErase.has(id),
-    );
-    const seen = changes.filter((one) => !this.#isErasure(one)).map(withoutTimes);
+    const uncertain = new Set(this.mayErase);
+    const isSure = ({ userId }: { userId: number }) => !uncertain.has(userId);
     for (const change of changes) this.#follow(change);
     if (isWrite) this.#keep(verdict, answer, body, isReplay);
-    if (this.hasForeignTasks || isUncertain) return;
-    if (isDeepStrictEqual(seen, expected)) return;
-    throw new Error(`the log says ${JSON.stringify(seen)}\n  not ${JSON.stringify(expected)}`);
+    if (this.hasForeignTasks) return;
+    const [seen, wanted] = [changes.filter(isSure).map(withoutTimes), expected.filter(isSure)];
+    if (!isDeepStrictEqual(seen, wanted))
+      throw new Error(`the log says ${JSON.stringify(seen)}\n  not ${JSON.stringify(wanted)}`);
+    if (!isWrite || isReplay || !(operation.id in WRITES)) return;
+    this.held.applied++;
+    this.#checkWritten(verdict, answer, body, uncertain);
+  }
+
+  /** What was answered is what is kept. */
+  #checkWritten(
+    { operation }: Verdict,
+    { headers }: Answer,
+    body: unknown,
+    uncertain: ReadonlySet<number>,
+  ): void {
+    if (operation?.id === 'deleteUser') return;
+    const answered = (operation?.id === 'tutorialAddUser' ? (body as { user: User }).user : body) as User;
+    if (uncertain.has(answered.id)) return;
+    const kept = this.users.get(answered.id);
+    const { id, name, email } = kept ?? {};
+    if (!isDeepStrictEqual(answered, operation?.id === 'tutorialAddUser' ? { id, name, email } : kept))
+      throw new Error(`answered was ${JSON.stringify(answered)}, kept is ${JSON.stringify(kept)}`);
+    if (operation?.id !== 'tutorialAddUser' && headers.etag !== `"${kept?.version}"`)
+      throw new Error(`the ETag is ${headers.etag}`);
+    if (operation?.id === 'createUser' && headers.location !== `/users/${id}`)
+      throw new Error(`the Location is ${headers.location}`);
   }
 
   /**
@@ -99,8 +140,7 @@ export class Model {
         verdict.operation?.method !== 'GET' &&
         answer.headers['idempotent-replayed'] === undefined,
     );
-    const seen = changes.filter((one) => !this.#isErasure(one));
-    const rest = new Set(seen.map(withoutTimes));
+    const rest = new Set(changes.filter((one) => !this.#isErasure(one)).map(withoutTimes));
     const present = new Map(this.users);
     const uncertain = new Set(this.mayErase); // of whom the erasure may have been the one that deleted them
     for (const change of changes) this.#follow(change);
@@ -127,27 +167,79 @@ export class Model {
       if (creates && uncertain.has(((body.user ?? body) as User).id)) continue;
       const { name, email, attributes = {} } = (verdict.body ?? {}) as User;
       const user = creates ? { name, email, attributes } : null;
+      const createdId = creates ? ((body.user ?? body) as User).id : undefined;
       const one = [...rest].find((change) =>
         creates
-          ? isDeepStrictEqual(change.user, user) && change.version === 1
+          ? change.userId === createdId && change.version === 1 && isDeepStrictEqual(change.user, user)
           : change.userId === id && change.user === null,
       );
       if (one === undefined) throw new Error(`${verdict.operation?.id} was accepted, and is not in the log`);
       rest.delete(one);
     }
-    if (this.hasForeignTasks || uncertain.size > 0) return;
-    const updated = new Set(
-      accepted
-        .filter(({ verdict }) => verdict.operation?.id === 'updateUser')
-        .map(({ verdict }) => Number(verdict.path.id)),
-    );
-    const strange = [...rest].filter(({ type, userId }) => type !== 'user.updated' || !updated.has(userId));
+    if (this.hasForeignTasks) return;
+    const strange = [...rest].filter((one) => !uncertain.has(one.userId) && !this.#isAskedFor(one, accepted));
     if (strange.length > 0) throw new Error(`nobody asked for ${JSON.stringify(strange)}`);
+    this.held.applied++;
+  }
+
+  /** Whether it is what one of the patches makes of the user before it, whose version that patch did not rule out. */
+  #isAskedFor({ type, userId, version, user }: Expected, accepted: readonly Done[]): boolean {
+    const before = this.log.findLast((one) => one.userId === userId && one.version === version - 1)?.user;
+    if (type !== 'user.updated' || !before) return false;
+    return accepted.some(
+      ({ verdict: { operation, path, headers, body }, answer }) =>
+        operation?.id === 'updateUser' &&
+        Number(path.id) === userId &&
+        JSON.parse(answer.text).version === version &&
+        refusedBy({ operation, headers }, before) === undefined &&
+        isDeepStrictEqual(user, patched(before, body as Record<string, unknown>)),
+    );
+  }
+
+  /**
+   * Follows the log by what an import that has ended did.
+   * @throws {Error} unless the users of its rows are as the rows say, with no change but those
+   */
+  applyImport(rows: readonly Row[], how: HowToImport, task: ImportTask, changes: readonly Change[]): void {
+    const wanted = afterImport(rows, how, this);
+    for (const change of changes) this.#follow(change);
+    if (task.state !== wanted.state) throw new Error(`the import has ${task.state}, not ${wanted.state}`);
+    if (task.result !== null && !isDeepStrictEqual(task.result, wanted.counts))
+      throw new Error(`the import says ${JSON.stringify(task.result)}, not ${JSON.stringify(wanted.counts)}`);
+    if (changes.length !== wanted.changes)
+      throw new Error(`${changes.length} changes, not ${wanted.changes}`);
+    for (const [key, user] of wanted.users) {
+      const { name, email, attributes } = this.users.get(this.owners.get(key) ?? 0) ?? {};
+      if (!isDeepStrictEqual({ name, email, attributes }, user))
+        throw new Error(
+          `the import made ${JSON.stringify({ name, email, attributes })} of ${JSON.stringify(user)}`,
+        );
+    }
+    this.held.imported++;
+  }
+
+  /** @throws {Error} unless somebody who was erased is gone, and the log says so last */
+  requireErased(id: number): void {
+    const last = this.log.findLast(({ userId }) => userId === id);
+    if (this.users.has(id) || (last !== undefined && last.type !== 'user.erased'))
+      throw new Error(`user ${id} was to be erased, the log says ${JSON.stringify(last)}`);
   }
 
   #follow(change: Change): void {
     const { userId, user } = change;
     const before = this.users.get(userId);
+    if (user !== null) {
+      const { id, version, createdAt, updatedAt } = user;
+      const wanted = [
+        userId,
+        change.version,
+        (before?.version ?? 0) + 1,
+        before?.createdAt ?? change.at,
+        change.at,
+      ];
+      if (!isDeepStrictEqual([id, version, change.version, createdAt, updatedAt], wanted))
+        throw new Error(`a change that does not fit: ${JSON.stringify(change)}`);
+    }
     if (before !== undefined) this.owners.delete(emailKey(before.email));
     if (user === null) this.users.delete(userId);
     else {
@@ -210,21 +302,26 @@ export class Model {
     return kept.fingerprint === fingerprintOf(verdict) ? [kept.status] : [422];
   }
 
-  #keep(verdict: Verdict, { status }: Answer, body: unknown, isReplay: boolean): void {
+  #keep(verdict: Verdict, { status, headers }: Answer, body: unknown, isReplay: boolean): void {
     const key = keyOf(verdict);
     if (key === undefined) return;
     const kept = this.#kept.get(key);
     if (isReplay !== (kept !== undefined))
       throw new Error(`Idempotent-Replayed is ${isReplay ? '' : 'not '}there`);
-    if (kept !== undefined && !isDeepStrictEqual(kept.body, body))
+    const named = [headers.location, headers.etag];
+    if (kept !== undefined && !isDeepStrictEqual([kept.body, kept.named], [body, named]))
       throw new Error('another answer for the same key');
-    if (kept !== undefined) return;
-    this.#kept.set(key, { fingerprint: fingerprintOf(verdict), status, body, erased: this.#erased });
+    if (kept !== undefined) this.held.replayed++;
+    else
+      this.#kept.set(key, { fingerprint: fingerprintOf(verdict), status, body, named, erased: this.#erased });
   }
 }
 
 /** By its conditions, in the order of RFC 9110 §13.2.2; undefined when they hold. */
-function refusedBy({ operation, headers }: Verdict, user: User | undefined): number | undefined {
+function refusedBy(
+  { operation, headers }: Pick<Verdict, 'operation' | 'headers'>,
+  user: User | undefined,
+): number | undefined {
   if (operation?.id === 'tutorialGetUser') return undefined; // it knows no conditions
   const { 'if-match': match, 'if-none-match': none } = headers;
   const wanted = match === undefined ? '*' : tagsOf(match);

@@ -16,6 +16,8 @@ export interface Step {
   /** Over a socket, byte by byte; else through `inject`, which is quicker and would mend some of what is broken. */
   wire: boolean;
   chunked: boolean;
+  /** The request before once more, as it was: who has got no answer sends it again. */
+  isAgain: boolean;
   method?: string;
   /** In place of all of the path and query. */
   target?: string;
@@ -29,6 +31,8 @@ export interface Step {
 export interface Body {
   mediaType: string;
   value: unknown;
+  /** A list of users, to be sent as a file of the type, unless it is edited. */
+  isFile?: true;
   /** A member that is also known from an earlier answer is that one. */
   reuse?: { at: number; pick: number; how: 'same' | 'upper' | 'decomposed' };
   edits: Edit[];
@@ -51,10 +55,22 @@ export function chainsOf(document: Document): Arbitrary<Chain> {
     arbitrary: stepOf(values, operation),
     weight: weightOf(operation),
   }));
-  return fc.record({
-    steps: fc.array(fc.oneof(...weighted), { minLength: 1, maxLength: 24, size: 'max' }),
-    atOnce: fc.nat(4).map((one) => one === 0),
-  });
+  const chain = (steps: typeof weighted, atOnce: Arbitrary<boolean>) =>
+    fc.record({
+      steps: fc.array(fc.oneof(...steps), { minLength: 1, maxLength: 24, size: 'max' }),
+      atOnce,
+    });
+  const ofUsers = weighted.filter((_, at) => /^\/(users|add-user)/.test(operations[at]?.path ?? ''));
+  return fc.oneof(
+    {
+      arbitrary: chain(
+        weighted,
+        fc.nat(4).map((one) => one === 0),
+      ),
+      weight: 4,
+    },
+    { arbitrary: chain(ofUsers, fc.boolean()), weight: 1 }, // of whom the same ones are met again
+  );
 }
 
 /** What writes what it is sent, and what names one thing, more often than what only sets a task going. */
@@ -101,7 +117,7 @@ function inText(value: unknown): string {
 
 function validStep(values: Values, operation: Operation): Arbitrary<Step> {
   const of = (place: Parameter['in']) => operation.parameters.filter((one) => one.in === place);
-  const named = (parameters: Parameter[], rare: number): Arbitrary<[string, Source][]> =>
+  const named = (parameters: Parameter[], absent: number, present: number): Arbitrary<[string, Source][]> =>
     fc
       .tuple(
         ...parameters.map((one) => {
@@ -109,18 +125,20 @@ function validStep(values: Values, operation: Operation): Arbitrary<Step> {
             one.name,
             value,
           ]);
-          return one.required ? given : fc.option(given, { nil: undefined, freq: rare });
+          const none = { arbitrary: fc.constant(undefined), weight: absent };
+          return one.required ? given : fc.oneof(none, { arbitrary: given, weight: present });
         }),
       )
       .map((pairs) => pairs.filter((pair) => pair !== undefined));
   return fc
     .record({
       wire: fc.nat(9).map((one) => one === 0),
+      isAgain: fc.nat(9).map((one) => one === 0),
       chunked: fc.nat(4).map((one) => one === 0),
-      path: named(of('path'), 2).map((pairs) => Object.fromEntries(pairs)),
-      query: named(of('query'), 2),
+      path: named(of('path'), 1, 2).map((pairs) => Object.fromEntries(pairs)),
+      query: named(of('query'), 2, 1),
       spelling: fc.constantFrom(...SPELLINGS),
-      headers: named(of('header'), 2),
+      headers: named(of('header'), 1, 2),
       body: bodyOf(operation, (schema) => values.valid(schema)),
     })
     .map(({ body, ...step }) => ({ operation, ...step, ...(body !== undefined && { body }) }));
@@ -135,6 +153,10 @@ function parameterValue(values: Values, { in: place, schema }: Parameter): Arbit
   const usual = fc.constantFrom<unknown>('"1"', '"2"', '*', '"1", W/"2"', ...(schema.examples ?? []));
   return fc.oneof({ arbitrary: usual, weight: 6 }, { arbitrary: sendable, weight: 1 });
 }
+
+/** Files of people: what a row of them is, the document tells elsewhere. */
+const ROWS = /^text\/csv$|ndjson$/;
+const ROW: Schema = { $ref: '#/components/schemas/NewUser' };
 
 function bodyOf(
   { bodies }: Operation,
@@ -151,7 +173,9 @@ function bodyOf(
       fc.record(
         {
           mediaType: fc.constant(mediaType),
-          value: value(schema),
+          ...(ROWS.test(mediaType)
+            ? { value: fc.array(value(ROW), { maxLength: 6 }), isFile: fc.constant(true) }
+            : { value: value(schema) }),
           reuse: fc.option(reuse, { nil: undefined, freq: 3 }),
           edits: fc.constant<Edit[]>([]),
         },

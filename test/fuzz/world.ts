@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { FastifyInstance, InjectOptions } from 'fastify';
 import { buildApp } from '../../src/app.ts';
 import { loadConfig } from '../../src/config.ts';
+import { fromNow } from '../../src/db/time.ts';
 import { SCOPES } from '../../src/http/access.ts';
 import { createKey } from '../../src/keys/keys.ts';
 import type { User } from '../../src/users/users.schemas.ts';
@@ -10,12 +11,14 @@ import { createDocumentCheck, schemasOf } from '../support/documented.ts';
 import { type Change, fold } from '../support/log.ts';
 import type { Document } from './document.ts';
 import { Failure } from './failure.ts';
+import type { ImportTask, Row } from './imports.ts';
 import { Judge, type Verdict } from './judge.ts';
 import { type Answer, Memory, type Sent, textsOf } from './memory.ts';
 import { type Done, Model } from './model.ts';
 import type { Target } from './raw.ts';
 import { checkReading } from './readings.ts';
 import type { Step } from './steps.ts';
+import { walkAll } from './walks.ts';
 import { Wire } from './wire.ts';
 
 /** Tasks that change no user. */
@@ -26,6 +29,8 @@ const BEGETS = `cast(input as text) like '%"erase"%'`;
 const SETTLED_MS = 5000;
 /** At the end nothing else is waited for. */
 const ALL_SETTLED_MS = 60_000;
+/** What keeps what it was sent, besides users. */
+const KEPT = ['webhooks', 'schedules', 'keys'];
 /** Users of earlier chains that a new one knows. */
 const KNOWN = 5;
 
@@ -107,6 +112,7 @@ export class World {
       this.#checkAnswer(sent, verdict, answer);
       if (predicted !== undefined && !predicted.includes(answer.status))
         throw new Error(`not ${predicted.join(' or ')}`);
+      if (predicted !== undefined) this.#model.held.predicted++;
       if (isReading(verdict, sent, answer)) checkReading(this.#model, verdict, answer);
       await this.#checkEffects(sent, verdict, answer);
     } catch (error) {
@@ -189,14 +195,56 @@ export class World {
   async #checkEffects(sent: Sent, verdict: Verdict, answer: Answer): Promise<void> {
     if (sent.method === 'GET' || sent.method === 'HEAD') return;
     const isAccepted = answer.status < 300;
+    const { isSure } = this.#model;
     if (isAccepted) await this.#expectTasks(verdict, answer);
-    this.#model.apply(verdict, answer, await this.#newChanges());
+    const isFirst = isAccepted && isSure && answer.headers['idempotent-replayed'] === undefined;
+    const rows = isFirst && verdict.operation?.id === 'importUsers' ? sent.rows : undefined;
+    const hasImported = rows !== undefined && (await this.#checkImport(rows, verdict, answer));
+    this.#model.apply(verdict, answer, hasImported ? [] : await this.#newChanges());
+    if (isFirst) await this.#checkKept(verdict, answer);
     const { id } = (isAccepted && answer.text.startsWith('{') ? JSON.parse(answer.text) : {}) as {
       id?: unknown;
     };
     const userId = verdict.operation?.path === '/users' ? Number(id) : Number(verdict.path.id);
     if (verdict.operation?.path.startsWith('/users') && Number.isSafeInteger(userId))
       await this.#checkUser(userId);
+  }
+
+  /** What an import has done is what its rows say. Gives whether that could be said. */
+  async #checkImport(rows: readonly object[], { query }: Verdict, answer: Answer): Promise<boolean> {
+    const { id } = JSON.parse(answer.text) as { id: number };
+    const task = JSON.parse((await this.#get(`/tasks/${id}`)).text) as ImportTask & { result?: object };
+    if (task.state !== 'succeeded' && task.state !== 'failed') return false;
+    const { onConflict = 'skip', dryRun = false } = query as { onConflict?: string; dryRun?: boolean };
+    const judged = rows.map(
+      (user): Row => ({ user: user as Row['user'], isValid: this.#judge.isUser(user) }),
+    );
+    const { state, result = null } = task;
+    this.#model.applyImport(judged, { onConflict, dryRun }, { state, result }, await this.#newChanges());
+    return true;
+  }
+
+  /** Of what is no user: each member that was sent is read back, what was deleted is not there, who was to be erased is not. */
+  async #checkKept({ operation, path, body }: Verdict, answer: Answer): Promise<void> {
+    const [, collection = ''] = operation?.path.split('/') ?? [];
+    if (operation?.id === 'eraseUser') {
+      const { id } = JSON.parse(answer.text) as { id: number };
+      const task = JSON.parse((await this.#get(`/tasks/${id}`)).text) as { state: string };
+      if (task.state === 'succeeded') this.#model.requireErased(Number(path.id));
+    }
+    if (!KEPT.includes(collection)) return;
+    if (operation?.method === 'DELETE') {
+      const read = await this.#get(`/${collection}/${path.id}`);
+      const isGone = collection === 'keys' ? JSON.parse(read.text).revokedAt !== null : read.status === 404;
+      if (!isGone) throw new Error(`what was deleted reads as ${read.text}`);
+    }
+    const writes = operation?.path === `/${collection}` || operation?.method === 'PATCH';
+    if (!writes || typeof body !== 'object' || body === null || operation?.method === 'GET') return;
+    const { id = path.id } = JSON.parse(answer.text) as { id?: unknown };
+    const read = JSON.parse((await this.#get(`/${collection}/${id}`)).text);
+    for (const [name, value] of Object.entries(body).filter(([one]) => one !== 'expiresAt')) // kept in UTC
+      if (!isDeepStrictEqual(read[name] ?? null, value))
+        throw new Error(`${name} is kept as ${JSON.stringify(read[name])}`);
   }
 
   /** What is read back is what the model says. */
@@ -227,14 +275,23 @@ export class World {
   async #followTasks(): Promise<void> {
     const { mayErase, hasForeignTasks } = this.#model;
     if (mayErase.size === 0 && !hasForeignTasks) return;
-    const left = await this.#app.reader.read<{ kind: string }>(
-      `select kind from tasks where finished_at is null and (${CHANGES} or ${BEGETS})
-       union select kind from schedules where ${CHANGES} or ${BEGETS}`,
-      [...HARMLESS, ...HARMLESS],
-    );
+    const left = await this.#mayChange();
     this.#model.apply(NOTHING, NO_ANSWER, await this.#newChanges());
     this.#model.hasForeignTasks = left.some(({ kind }) => kind === 'import');
-    if (left.length === 0) mayErase.clear();
+    this.#model.stillMayErase(
+      new Set(left.flatMap(({ input }) => textsOf(JSON.parse(input), 'userId').map(Number))),
+    );
+  }
+
+  /** Tasks that may change a user within the hour. */
+  #mayChange(): Promise<{ kind: string; input: string }[]> {
+    const { dialect, read } = this.#app.reader;
+    return read<{ kind: string; input: string }>(
+      `select kind, cast(input as text) as input from tasks where finished_at is null
+         and (${CHANGES} or ${BEGETS}) and (run_at is null or run_at < ${fromNow(dialect, 3_600_000)})
+       union all select kind, cast(input as text) as input from schedules where ${CHANGES} or ${BEGETS}`,
+      [...HARMLESS, ...HARMLESS],
+    );
   }
 
   /** Waits until no task that may change a user runs, or is about to; at most so long. */
@@ -276,10 +333,21 @@ export class World {
     return answer;
   }
 
-  /** At the end the log, from its first change, and the table tell of the same users, and the model of no others. */
+  /** At the end everything is read once more. */
   async finish(): Promise<void> {
     await this.#untilSettled(ALL_SETTLED_MS);
-    this.#model.apply(NOTHING, NO_ANSWER, await this.#newChanges());
+    for (;;) {
+      this.#model.apply(NOTHING, NO_ANSWER, await this.#newChanges());
+      try {
+        return await this.#checkAll();
+      } catch (error) {
+        if ((await this.#newChanges()).length === 0) throw error; // else a task has erased somebody meanwhile
+      }
+    }
+  }
+
+  /** The log, from its first change, and the table tell of the same users, and the model of no others. */
+  async #checkAll(): Promise<void> {
     const log: Change[] = [];
     for (let after: number | undefined = 0; after !== undefined; ) {
       const page = await this.#get(`/changes?after=${after}&limit=1000`);
@@ -296,7 +364,13 @@ export class World {
     const known = [...this.#model.users.values()].sort((a, b) => a.id - b.id);
     if (!isDeepStrictEqual(known, table)) throw new Error('the table is not as the model');
     if (!isDeepStrictEqual(log, this.#model.log)) throw new Error('the log is not as it was followed');
+    await walkAll(this.#model, table, (url) => this.#get(url));
     if (this.#errors.length > 0) throw new Error(`an error was logged: ${this.#errors.join()}`);
+  }
+
+  /** How many answers were held against the model. */
+  get held(): Model['held'] {
+    return this.#model.held;
   }
 
   /** For bytes that are no requests, none of which has a key: nothing may change by them. */
