@@ -1,4 +1,4 @@
-import type { Schemas } from '../support/documented.ts';
+import { createDocumentCheck, type Schemas, schemasOf } from '../support/documented.ts';
 import { type Document, type Operation, operationsOf } from './document.ts';
 import type { Sent } from './memory.ts';
 import { readStrictly } from './strict-json.ts';
@@ -20,6 +20,18 @@ export interface Verdict {
   client: string;
   /** The body as read; undefined when there is none, or none that can be read. */
   body: unknown;
+}
+
+/** What is read of the document, once for all worlds: to compile its schemas takes long. */
+export interface Rules {
+  /** @throws {Error} for an answer that is not documented */
+  check: ReturnType<typeof createDocumentCheck>;
+  judge: Judge;
+}
+
+export function rulesOf(document: Document): Rules {
+  const schemas = schemasOf(document as never);
+  return { check: createDocumentCheck(document as never, schemas), judge: new Judge(document, schemas) };
 }
 
 const BODY_LIMIT = 262_144; // of all routes but some; not in the document

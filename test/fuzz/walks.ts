@@ -18,10 +18,9 @@ const LOOKED_INTO = 5;
  */
 export async function walkAll({ users, log }: Model, table: readonly User[], get: Get): Promise<void> {
   const same = (what: string, read: unknown, known: unknown) => {
-    if (!isDeepStrictEqual(read, known))
-      throw new Error(
-        `${what} is ${JSON.stringify(read).slice(0, 2000)}\n  not ${JSON.stringify(known).slice(0, 2000)}`,
-      );
+    if (isDeepStrictEqual(read, known)) return;
+    const [found, wanted] = [read, known].map((one) => String(JSON.stringify(one)).slice(0, 2000));
+    throw new Error(`${what} is ${found}\n  not ${wanted}`);
   };
   for (const sort of SORTS)
     same(

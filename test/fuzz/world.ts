@@ -7,12 +7,10 @@ import { SCOPES } from '../../src/http/access.ts';
 import { createKey } from '../../src/keys/keys.ts';
 import type { User } from '../../src/users/users.schemas.ts';
 import { Networks } from '../../src/webhooks/networks.ts';
-import { createDocumentCheck, schemasOf } from '../support/documented.ts';
 import { type Change, fold } from '../support/log.ts';
-import type { Document } from './document.ts';
 import { Failure } from './failure.ts';
 import type { ImportTask, Row } from './imports.ts';
-import { Judge, type Verdict } from './judge.ts';
+import type { Judge, Rules, Verdict } from './judge.ts';
 import { type Answer, Memory, type Sent, textsOf } from './memory.ts';
 import { type Done, Model } from './model.ts';
 import type { Target } from './raw.ts';
@@ -46,7 +44,7 @@ export class World {
   readonly #app: FastifyInstance;
   readonly #errors: string[];
   readonly #judge: Judge;
-  readonly #check: ReturnType<typeof createDocumentCheck>;
+  readonly #check: Rules['check'];
   readonly #model = new Model();
   readonly #wire: Wire;
   readonly #bearer: string;
@@ -57,18 +55,18 @@ export class World {
   readonly statuses = new Map<number, number>();
   memory: Memory;
 
-  private constructor(app: FastifyInstance, errors: string[], document: Document, key: string, port: number) {
+  private constructor(app: FastifyInstance, errors: string[], rules: Rules, key: string, port: number) {
     this.#app = app;
     this.#errors = errors;
-    this.#check = createDocumentCheck(document as never);
-    this.#judge = new Judge(document, schemasOf(document as never));
+    this.#check = rules.check;
+    this.#judge = rules.judge;
     this.#wire = new Wire(port);
     this.#bearer = `Bearer ${key}`;
     this.#port = port;
     this.memory = this.newMemory();
   }
 
-  static async open(document: Document, databaseUrl: string): Promise<World> {
+  static async open(rules: Rules, databaseUrl: string): Promise<World> {
     const errors: string[] = [];
     const stream = {
       write(line: string) {
@@ -91,7 +89,7 @@ export class World {
     await app.listen({ host: '127.0.0.1', port: 0 });
     const address = app.server.address();
     if (address === null || typeof address === 'string') throw new Error('no port');
-    return new World(app, errors, document, key, address.port);
+    return new World(app, errors, rules, key, address.port);
   }
 
   newMemory(): Memory {
@@ -235,7 +233,8 @@ export class World {
     if (!KEPT.includes(collection)) return;
     if (operation?.method === 'DELETE') {
       const read = await this.#get(`/${collection}/${path.id}`);
-      const isGone = collection === 'keys' ? JSON.parse(read.text).revokedAt !== null : read.status === 404;
+      const isGone =
+        collection === 'keys' ? typeof JSON.parse(read.text).revokedAt === 'string' : read.status === 404;
       if (!isGone) throw new Error(`what was deleted reads as ${read.text}`);
     }
     const writes = operation?.path === `/${collection}` || operation?.method === 'PATCH';
