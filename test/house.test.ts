@@ -51,6 +51,11 @@ t.test('the rooms of the house import only what is below them', async (t) => {
   }
 });
 
+t.test('only src/db/json.ts asks JSON.parse, which reads some names wrong', async (t) => {
+  for (const { file, text } of await sources())
+    t.equal(/JSON\.parse\b(?!`)/.test(text), file === 'db/json.ts', file);
+});
+
 t.test('only src/db imports a database driver, and only src/config reads the environment', async (t) => {
   for (const { file, text, imports } of await sources()) {
     const drivers = imports.filter((name) =>

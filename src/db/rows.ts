@@ -2,6 +2,7 @@ import type { EntityClass } from '@mikro-orm/core';
 import type { EntityManager } from '@mikro-orm/sql';
 import { isAmong, toDate } from './dialect.ts';
 import { type ColumnType, given, toGiven } from './given.ts';
+import { readJson } from './json.ts';
 import { dialectOf, execute } from './statement.ts';
 
 /*
@@ -138,7 +139,7 @@ function toJson(em: EntityManager, columns: readonly Column[], rows: readonly ob
 
 function fromDatabase({ type }: Column, value: unknown): unknown {
   if (value === null) return value;
-  if (type === 'json') return JSON.parse(String(value));
+  if (type === 'json') return readJson(String(value));
   return type === 'time' ? toDate(value) : value;
 }
 

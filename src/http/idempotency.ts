@@ -1,11 +1,12 @@
 import { hash } from 'node:crypto';
 import type { EntityManager } from '@mikro-orm/sql';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { readJson } from '../db/json.ts';
 import { mentions, type Person } from '../db/personal.ts';
 import { execute } from '../db/statement.ts';
 import type { Tx } from '../db/tx.ts';
 import { Conflict, Invalid } from '../errors.ts';
-import { IdempotencyRecord, type StoredAnswer } from './idempotency.entity.ts';
+import type { StoredAnswer } from './idempotency.entity.ts';
 import { invalidJson, invalidParameter } from './problems.ts';
 
 /** The request headers of a route that creates something. */
@@ -103,11 +104,14 @@ async function storedAnswer<Body>(
   key: string,
   fingerprint: string,
 ): Promise<Answer<Body> | undefined> {
-  const record = await tx.em.findOne(IdempotencyRecord, key);
-  if (record === null) return undefined;
+  const [record] = await tx.execute<{ fingerprint: string; answer: string | null }>(
+    'select fingerprint, cast(answer as text) as answer from idempotency_records where key = ?',
+    [key],
+  );
+  if (record === undefined) return undefined;
   if (record.fingerprint !== fingerprint) throw keyReused();
-  if (record.answer === null || record.answer === undefined) throw keyInUse();
-  const { status, headers, body } = record.answer;
+  if (record.answer === null) throw keyInUse();
+  const { status, headers, body } = readJson(record.answer) as StoredAnswer;
   return { status, headers: { ...headers, 'idempotent-replayed': 'true' }, body: body as Body };
 }
 
@@ -136,7 +140,7 @@ export async function eraseFromAnswers(tx: Tx, person: Person, after: string): P
   );
   for (const { key, answer } of rows) {
     if (answer === null || !mentions(answer, person)) continue;
-    if (isOfAnother(JSON.parse(answer), person)) continue;
+    if (isOfAnother(readJson(answer), person)) continue;
     tx.changed();
     await tx.execute(`update idempotency_records set fingerprint = '', answer = null where key = ?`, [key]);
   }

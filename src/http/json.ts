@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { FastifyReply } from 'fastify';
 import { type ParseErrorCode, printParseErrorCode, visit } from 'jsonc-parser';
+import { readJson } from '../db/json.ts';
 import { type Fault, Malformed } from '../errors.ts';
 
 /** Objects and arrays within one another, the outermost included. */
@@ -18,7 +19,7 @@ export function parseJson(bytes: Buffer, depth = MAX_DEPTH): unknown {
   const text = bytes.toString('utf8');
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = readJson(text);
   } catch (error) {
     inspect(text, depth);
     throw error;

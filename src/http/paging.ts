@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { readJson } from '../db/json.ts';
 import { Malformed } from '../errors.ts';
 
 /**
@@ -57,7 +58,7 @@ export const linkHeader = {
 
 function decode(cursor: string): unknown[] {
   try {
-    const values: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'));
+    const values: unknown = readJson(Buffer.from(cursor, 'base64url').toString('utf8'));
     return Array.isArray(values) ? values : [];
   } catch {
     return [];

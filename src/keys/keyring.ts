@@ -1,4 +1,5 @@
 import { toDate } from '../db/dialect.ts';
+import { readJson } from '../db/json.ts';
 import type { Reader } from '../db/reader.ts';
 import { type Access, type Scope, wrongKey } from '../http/access.ts';
 import { findKey, hasKeys, idOf, isGood, isValid, type KeyRow } from './keys.ts';
@@ -82,7 +83,7 @@ export class Keyring {
   #admit(row: KeyRow | undefined, key: string): Access {
     if (row === undefined || !isGood(row, key)) throw wrongKey();
     this.#note(row);
-    const scopes: readonly Scope[] = JSON.parse(row.scopes);
+    const scopes = readJson(row.scopes) as readonly Scope[];
     return {
       actor: `key:${row.id}`,
       may: (scope) => scopes.includes(scope),

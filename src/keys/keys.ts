@@ -1,5 +1,6 @@
 import { hash, randomBytes, randomInt, timingSafeEqual } from 'node:crypto';
 import { toDate } from '../db/dialect.ts';
+import { readJson } from '../db/json.ts';
 import type { Reader } from '../db/reader.ts';
 import type { Tx } from '../db/tx.ts';
 import { type Invalid, NotFound } from '../errors.ts';
@@ -99,7 +100,7 @@ function keyView(row: KeyRow) {
   return {
     id: row.id,
     name: row.name,
-    scopes: JSON.parse(row.scopes) as Scope[],
+    scopes: readJson(row.scopes) as Scope[],
     createdAt: toDate(row.created_at),
     ...(row.expires_at !== null && { expiresAt: toDate(row.expires_at) }),
     ...(row.last_used_at !== null && { lastUsedAt: toDate(row.last_used_at) }),

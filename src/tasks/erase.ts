@@ -1,4 +1,5 @@
 import { listed } from '../db/given.ts';
+import { readJson } from '../db/json.ts';
 import { mentions, type Person, redact, redactText } from '../db/personal.ts';
 import { dialectOf } from '../db/statement.ts';
 import type { Tx } from '../db/tx.ts';
@@ -64,7 +65,7 @@ async function redactTask(tx: Tx, row: Row, person: Person): Promise<void> {
   tx.changed();
   const values = COLUMNS.map((column) => {
     const text = row[column];
-    return text === null ? null : JSON.stringify(redact(JSON.parse(text), person));
+    return text === null ? null : JSON.stringify(redact(readJson(text), person));
   });
   const key = row.dedupe_key === null ? null : redactText(row.dedupe_key, person);
   const set = [...COLUMNS, 'dedupe_key'].map((column) => `${column} = ?`).join(', ');
@@ -83,7 +84,7 @@ export async function eraseFromSchedules(tx: Tx, person: Person): Promise<undefi
   );
   for (const { id, input } of rows.filter((row) => mentions(row.input, person))) {
     tx.changed();
-    const redacted = JSON.stringify(redact(JSON.parse(input), person));
+    const redacted = JSON.stringify(redact(readJson(input), person));
     await tx.execute('update schedules set input = ? where id = ?', [redacted, id]);
   }
 }

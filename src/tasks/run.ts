@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify';
+import { readJson } from '../db/json.ts';
 import type { Tx } from '../db/tx.ts';
 import type { Claimed } from './claim.ts';
 import { backoffMs, errorOf, resultJson } from './failure.ts';
@@ -123,9 +124,9 @@ export class Run implements TaskContext {
   async #runFunction(): Promise<Outcome> {
     const { kind, claimed } = this;
     try {
-      if (claimed.checkpoint !== null) this.checkpoint = JSON.parse(claimed.checkpoint);
+      if (claimed.checkpoint !== null) this.checkpoint = readJson(claimed.checkpoint);
       this.#around.reached('started');
-      this.input = JSON.parse(claimed.input);
+      this.input = readJson(claimed.input);
       const { tracing } = this.tasks;
       const result = await (tracing === undefined
         ? kind.run(this)

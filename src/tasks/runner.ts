@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { readJson } from '../db/json.ts';
 import type { Claimed } from './claim.ts';
 import { Run, type Surroundings } from './run.ts';
 import {
@@ -226,7 +227,7 @@ export class TaskRunner {
     this.#rescueAt = Math.max(now + (sight.leaseInMs ?? Infinity), this.#rescueNotBefore);
     // Others may have room for what has waited here since the last look.
     for (const run of this.#runs.waiting) if (now - run.claimedAt > LOOK_MS / 2) run.handBack();
-    const cancelled = new Set<number>(JSON.parse(sight.cancel));
+    const cancelled = new Set<number>(readJson(sight.cancel) as number[]);
     for (const run of this.#runs.open) if (cancelled.has(run.id)) run.abort('cancelled');
   }
 

@@ -1,5 +1,6 @@
 import type { Static } from 'typebox';
 import { toDate } from '../db/dialect.ts';
+import { readJson } from '../db/json.ts';
 import type { TaskState } from './task.entity.ts';
 import type { Task, TaskError, TaskProgress } from './tasks.schemas.ts';
 
@@ -29,7 +30,7 @@ export type Row = Record<string, unknown>;
 
 /** How what is no plain value is read. */
 const READ = new Map<string, (value: never) => unknown>([
-  ...['input', 'progress', 'result', 'error'].map((name) => [name, JSON.parse] as const),
+  ...['input', 'progress', 'result', 'error'].map((name) => [name, readJson] as const),
   ...['runAt', 'cancelRequestedAt', 'createdAt', 'startedAt', 'finishedAt', 'nextRunAt', 'lastRunAt'].map(
     (name) => [name, toDate] as const,
   ),

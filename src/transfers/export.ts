@@ -1,5 +1,6 @@
 import { CHANGE_COLUMNS, type ChangeRow, HEAD, readExtent } from '../changes/log.ts';
 import { isAmong } from '../db/dialect.ts';
+import { readJson } from '../db/json.ts';
 import type { Reader } from '../db/reader.ts';
 import { emailKey, nameKey, searchKey, searchTerm } from '../users/keys.ts';
 import { fromUsers, type UserFilter } from '../users/list.ts';
@@ -257,7 +258,7 @@ async function statesThen(reader: Reader, ids: ReadonlySet<number>, position: nu
     const next = own[0]?.type === 'user.created' ? undefined : own[0];
     states.set(id, (then ?? next)?.state ?? null);
   }
-  return [...states.values()].flatMap((state) => (state === null ? [] : [JSON.parse(state) as User]));
+  return [...states.values()].flatMap((state) => (state === null ? [] : [readJson(state) as User]));
 }
 
 function notKept(): Error {

@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import { readJson } from '../db/json.ts';
 import type { Reader } from '../db/reader.ts';
 import type { Tx } from '../db/tx.ts';
 import { bomLength } from './csv.ts';
@@ -92,7 +93,7 @@ const NOTES = /^\s*"muster-line"\s*:\s*\d+\s*,\s*"muster-reason"\s*:\s*"(?:[^"\\
 
 function isJson(text: string): boolean {
   try {
-    JSON.parse(text);
+    readJson(text);
     return true;
   } catch {
     return false;

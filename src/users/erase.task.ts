@@ -2,6 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { CHANGE_COLUMNS, type ChangeRow } from '../changes/log.ts';
 import { recordChange } from '../changes/record.ts';
 import { MAX_ID } from '../db/dialect.ts';
+import { readJson } from '../db/json.ts';
 import type { Person } from '../db/personal.ts';
 import type { Reader } from '../db/reader.ts';
 import type { Tx } from '../db/tx.ts';
@@ -129,10 +130,10 @@ async function findPerson(
   );
   const isComing = row === undefined && changes.at(-1)?.state != null; // between the two
   if (kept === undefined && ((row === undefined && changes.length === 0) || isComing)) return undefined;
-  const users: Pick<User, 'name' | 'email' | 'attributes'>[] = [
-    ...changes.flatMap(({ state }) => (state === null ? [] : [JSON.parse(state)])),
-    ...(row === undefined ? [] : [{ ...row, attributes: JSON.parse(row.attributes) }]),
-  ];
+  const users = [
+    ...changes.flatMap(({ state }) => (state === null ? [] : [readJson(state)])),
+    ...(row === undefined ? [] : [{ ...row, attributes: readJson(row.attributes) }]),
+  ] as Pick<User, 'name' | 'email' | 'attributes'>[];
   const all = (textsOf: (user: (typeof users)[number]) => string[], before: readonly string[] = []) => [
     ...new Set([...before, ...users.flatMap(textsOf)]),
   ];

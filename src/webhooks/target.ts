@@ -1,5 +1,6 @@
 import type { ChangeType } from '../changes/change.entity.ts';
 import { toDate } from '../db/dialect.ts';
+import { readJson } from '../db/json.ts';
 import type { Reader } from '../db/reader.ts';
 import type { Tx } from '../db/tx.ts';
 import type { Message } from './message.ts';
@@ -16,15 +17,15 @@ export async function readTarget(reader: Reader, id: number): Promise<Target | u
 }
 
 function targetOf(row: WebhookRow) {
-  const old: OldSecret[] = JSON.parse(row.old_secrets);
+  const old = readJson(row.old_secrets) as OldSecret[];
   return {
     id: row.id,
     url: row.url,
-    types: row.types === null ? undefined : (JSON.parse(row.types) as ChangeType[]),
+    types: row.types === null ? undefined : (readJson(row.types) as ChangeType[]),
     /** All that sign now, the newest first. */
     secrets: [row.secret, ...old.filter(({ until }) => until > Date.now()).map(({ secret }) => secret)],
     position: Number(row.position),
-    acknowledged: JSON.parse(row.acknowledged) as number[],
+    acknowledged: readJson(row.acknowledged) as number[],
     epoch: row.epoch,
     failures: row.failures,
     failingSince: row.failing_since === null ? undefined : toDate(row.failing_since),

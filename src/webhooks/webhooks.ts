@@ -1,5 +1,6 @@
 import type { ChangeType } from '../changes/change.entity.ts';
 import { MAX_ID, toDate } from '../db/dialect.ts';
+import { readJson } from '../db/json.ts';
 import type { Reader } from '../db/reader.ts';
 import type { Tx } from '../db/tx.ts';
 import { NotFound } from '../errors.ts';
@@ -126,7 +127,7 @@ export async function deleteWebhook(tx: Tx, id: number): Promise<void> {
 export async function rotateSecret(tx: Tx, id: number) {
   const row = await update(tx, id, 'updated_at = ?', [new Date()]);
   const secret = newSecret();
-  const before: OldSecret[] = JSON.parse(row.old_secrets);
+  const before = readJson(row.old_secrets) as OldSecret[];
   const all = [{ secret: row.secret, until: Date.now() + OVERLAP_MS }, ...before];
   const kept = all.filter(({ until }) => until > Date.now()).slice(0, MOST_OLD_SECRETS);
   const rotated = await tx.execute(
@@ -175,7 +176,7 @@ function webhookView(row: WebhookRow) {
   return {
     id: row.id,
     url: row.url,
-    ...(row.types !== null && { types: JSON.parse(row.types) as ChangeType[] }),
+    ...(row.types !== null && { types: readJson(row.types) as ChangeType[] }),
     ...(row.description !== null && { description: row.description }),
     enabled: row.disabled_at === null,
     position: Number(row.position),

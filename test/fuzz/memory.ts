@@ -1,3 +1,4 @@
+import { readJson } from '../../src/db/json.ts';
 import type { User } from '../../src/users/users.schemas.ts';
 import { write } from './edits.ts';
 import { fileOf } from './imports.ts';
@@ -48,7 +49,7 @@ export class Memory {
     if (headers['muster-position'] !== undefined) this.#keep('at', headers['muster-position']);
     if (!headers['content-type']?.startsWith('application/json')) return;
     const collection = (headers.location ?? step.operation.path).split('/')[1] ?? '';
-    const body: unknown = JSON.parse(text === '' ? 'null' : text);
+    const body: unknown = readJson(text === '' ? 'null' : text);
     for (const one of [body].flat().slice(0, 4)) this.#learnFrom(one, collection);
   }
 

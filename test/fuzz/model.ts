@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { readJson } from '../../src/db/json.ts';
 import { emailKey } from '../../src/users/keys.ts';
 import type { User } from '../../src/users/users.schemas.ts';
 import type { Change } from '../support/log.ts';
@@ -93,7 +94,7 @@ export class Model {
   apply(verdict: Verdict, answer: Answer, changes: readonly Change[]): void {
     const { operation } = verdict;
     const isWrite = operation !== undefined && operation.method !== 'GET' && answer.status < 300;
-    const body = isWrite && answer.text !== '' ? JSON.parse(answer.text) : undefined;
+    const body = isWrite && answer.text !== '' ? readJson(answer.text) : undefined;
     const isReplay = answer.headers['idempotent-replayed'] !== undefined;
     const expected = isWrite && !isReplay ? this.#expect(verdict, body) : [];
     const uncertain = new Set(this.mayErase);
@@ -145,7 +146,7 @@ export class Model {
     const uncertain = new Set(this.mayErase); // of whom the erasure may have been the one that deleted them
     for (const change of changes) this.#follow(change);
     for (const { verdict, answer } of accepted) {
-      const body = answer.text === '' ? undefined : JSON.parse(answer.text);
+      const body = answer.text === '' ? undefined : readJson(answer.text);
       this.#keep(verdict, answer, body, false);
       const id = Number(verdict.path.id);
       if (uncertain.has(id)) continue;
@@ -164,10 +165,11 @@ export class Model {
       const creates = (verdict.operation?.id ?? '') in CREATES;
       if (!creates && verdict.operation?.id !== 'deleteUser') continue;
       // A number that a task was to erase has just been given to somebody: of them the log may say nothing any more.
-      if (creates && uncertain.has(((body.user ?? body) as User).id)) continue;
+      const { id: bodyId, user: within } = (body ?? {}) as { id?: number; user?: { id?: number } };
+      const createdId = creates ? (within?.id ?? bodyId) : undefined;
+      if (createdId !== undefined && uncertain.has(createdId)) continue;
       const { name, email, attributes = {} } = (verdict.body ?? {}) as User;
       const user = creates ? { name, email, attributes } : null;
-      const createdId = creates ? ((body.user ?? body) as User).id : undefined;
       const one = [...rest].find((change) =>
         creates
           ? change.userId === createdId && change.version === 1 && isDeepStrictEqual(change.user, user)
@@ -190,7 +192,7 @@ export class Model {
       ({ verdict: { operation, path, headers, body }, answer }) =>
         operation?.id === 'updateUser' &&
         Number(path.id) === userId &&
-        JSON.parse(answer.text).version === version &&
+        (readJson(answer.text) as User).version === version &&
         refusedBy({ operation, headers }, before) === undefined &&
         isDeepStrictEqual(user, patched(before, body as Record<string, unknown>)),
     );

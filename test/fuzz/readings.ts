@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { readJson } from '../../src/db/json.ts';
 import { emailKey, nameKey, searchKey, searchTerm } from '../../src/users/keys.ts';
 import type { User } from '../../src/users/users.schemas.ts';
 import type { Change } from '../support/log.ts';
@@ -44,7 +45,7 @@ const READINGS: Record<string, Reading> = {
 export function checkReading(model: Model, verdict: Verdict, answer: Answer): void {
   const reading = READINGS[verdict.operation?.id ?? ''];
   if (reading === undefined || !model.isSure || verdict.valid !== 'yes') return;
-  const read = JSON.parse(answer.text);
+  const read = readJson(answer.text);
   const known = reading(model, verdict, read as never, answer);
   if (known !== undefined) model.held.read++;
   if (known === undefined || isDeepStrictEqual(read, known)) return;

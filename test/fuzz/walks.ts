@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { parse } from 'csv-parse/sync';
+import { readJson } from '../../src/db/json.ts';
 import type { User } from '../../src/users/users.schemas.ts';
 import type { Change } from '../support/log.ts';
 import type { Answer } from './memory.ts';
@@ -34,7 +35,7 @@ export async function walkAll({ users, log }: Model, table: readonly User[], get
   const rows = parse(csv, { columns: true }) as Record<string, string>[];
   same(
     'the export as CSV',
-    rows.map(({ id, name, email, attributes = '' }) => [Number(id), name, email, JSON.parse(attributes)]),
+    rows.map(({ id, name, email, attributes = '' }) => [Number(id), name, email, readJson(attributes)]),
     table.map(({ id, name, email, attributes }) => [id, name, email, attributes]),
   );
   const ids = [...new Set(log.map(({ userId }) => userId))];
@@ -45,7 +46,7 @@ export async function walkAll({ users, log }: Model, table: readonly User[], get
       const { status, text } = await get(`/users/${id}?at=${position}`);
       same(
         `user ${id} at ${position}`,
-        status === 200 ? JSON.parse(text) : undefined,
+        status === 200 ? readJson(text) : undefined,
         userAt(log, id, position),
       );
     }
@@ -66,7 +67,7 @@ async function walk<T>(get: Get, first: string): Promise<T[]> {
   const all: T[] = [];
   for (let url: string | undefined = first; url !== undefined; ) {
     const page: Answer = await get(url);
-    all.push(...(JSON.parse(page.text) as T[]));
+    all.push(...(readJson(page.text) as T[]));
     url = /^<(.+)>/.exec(page.headers.link ?? '')?.[1];
   }
   return all;
@@ -76,5 +77,5 @@ function linesOf(ndjson: string): unknown[] {
   return ndjson
     .split('\n')
     .slice(0, -1)
-    .map((line) => JSON.parse(line));
+    .map((line) => readJson(line));
 }

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { FastifyInstance, InjectOptions } from 'fastify';
 import { buildApp } from '../../src/app.ts';
 import { loadConfig } from '../../src/config.ts';
+import { readJson } from '../../src/db/json.ts';
 import { fromNow } from '../../src/db/time.ts';
 import { SCOPES } from '../../src/http/access.ts';
 import { createKey } from '../../src/keys/keys.ts';
@@ -70,8 +71,8 @@ export class World {
     const errors: string[] = [];
     const stream = {
       write(line: string) {
-        const { level, task, err }: { level: number; task?: number; err?: { code?: string } } =
-          JSON.parse(line);
+        type Line = { level: number; task?: number; err?: { code?: string } };
+        const { level, task, err } = readJson(line) as Line;
         // A task that was made to fail says so; that it was no accident its code tells.
         if (level >= 50 && (task === undefined || err?.code === undefined)) errors.push(line);
       },
@@ -200,7 +201,7 @@ export class World {
     const hasImported = rows !== undefined && (await this.#checkImport(rows, verdict, answer));
     this.#model.apply(verdict, answer, hasImported ? [] : await this.#newChanges());
     if (isFirst) await this.#checkKept(verdict, answer);
-    const { id } = (isAccepted && answer.text.startsWith('{') ? JSON.parse(answer.text) : {}) as {
+    const { id } = (isAccepted && answer.text.startsWith('{') ? readJson(answer.text) : {}) as {
       id?: unknown;
     };
     const userId = verdict.operation?.path === '/users' ? Number(id) : Number(verdict.path.id);
@@ -210,8 +211,8 @@ export class World {
 
   /** What an import has done is what its rows say. Gives whether that could be said. */
   async #checkImport(rows: readonly object[], { query }: Verdict, answer: Answer): Promise<boolean> {
-    const { id } = JSON.parse(answer.text) as { id: number };
-    const task = JSON.parse((await this.#get(`/tasks/${id}`)).text) as ImportTask & { result?: object };
+    const { id } = readJson(answer.text) as { id: number };
+    const task = readJson((await this.#get(`/tasks/${id}`)).text) as ImportTask & { result?: object };
     if (task.state !== 'succeeded' && task.state !== 'failed') return false;
     const { onConflict = 'skip', dryRun = false } = query as { onConflict?: string; dryRun?: boolean };
     const judged = rows.map(
@@ -226,21 +227,24 @@ export class World {
   async #checkKept({ operation, path, body }: Verdict, answer: Answer): Promise<void> {
     const [, collection = ''] = operation?.path.split('/') ?? [];
     if (operation?.id === 'eraseUser') {
-      const { id } = JSON.parse(answer.text) as { id: number };
-      const task = JSON.parse((await this.#get(`/tasks/${id}`)).text) as { state: string };
+      const { id } = readJson(answer.text) as { id: number };
+      const task = readJson((await this.#get(`/tasks/${id}`)).text) as { state: string };
       if (task.state === 'succeeded') this.#model.requireErased(Number(path.id));
     }
     if (!KEPT.includes(collection)) return;
     if (operation?.method === 'DELETE') {
       const read = await this.#get(`/${collection}/${path.id}`);
       const isGone =
-        collection === 'keys' ? typeof JSON.parse(read.text).revokedAt === 'string' : read.status === 404;
+        collection === 'keys'
+          ? typeof (readJson(read.text) as { revokedAt?: unknown }).revokedAt === 'string'
+          : read.status === 404;
       if (!isGone) throw new Error(`what was deleted reads as ${read.text}`);
     }
     const writes = operation?.path === `/${collection}` || operation?.method === 'PATCH';
     if (!writes || typeof body !== 'object' || body === null || operation?.method === 'GET') return;
-    const { id = path.id } = JSON.parse(answer.text) as { id?: unknown };
-    const read = JSON.parse((await this.#get(`/${collection}/${id}`)).text);
+    const { id = path.id } = readJson(answer.text) as { id?: unknown };
+    const { text } = await this.#get(`/${collection}/${id}`);
+    const read = readJson(text) as Record<string, unknown>;
     for (const [name, value] of Object.entries(body).filter(([one]) => one !== 'expiresAt')) // kept in UTC
       if (!isDeepStrictEqual(read[name] ?? null, value))
         throw new Error(`${name} is kept as ${JSON.stringify(read[name])}`);
@@ -251,7 +255,7 @@ export class World {
     if (this.#model.mayErase.has(id) || this.#model.hasForeignTasks || id < 1) return;
     const user = this.#model.users.get(id);
     const read = await this.#get(`/users/${id}`);
-    const isSame = user === undefined ? read.status === 404 : isDeepStrictEqual(JSON.parse(read.text), user);
+    const isSame = user === undefined ? read.status === 404 : isDeepStrictEqual(readJson(read.text), user);
     if (!isSame) throw new Error(`user ${id} reads as ${read.text}\n  not ${JSON.stringify(user)}`);
     if (user !== undefined && read.headers.etag !== `"${user.version}"`)
       throw new Error(`the ETag is ${read.headers.etag}`);
@@ -278,7 +282,7 @@ export class World {
     this.#model.apply(NOTHING, NO_ANSWER, await this.#newChanges());
     this.#model.hasForeignTasks = left.some(({ kind }) => kind === 'import');
     this.#model.stillMayErase(
-      new Set(left.flatMap(({ input }) => textsOf(JSON.parse(input), 'userId').map(Number))),
+      new Set(left.flatMap(({ input }) => textsOf(readJson(input), 'userId').map(Number))),
     );
   }
 
@@ -313,8 +317,7 @@ export class World {
     const changes: Change[] = [];
     for (let after = this.#model.head; ; ) {
       const page = await this.#get(`/changes?after=${after}&limit=1000`);
-      const read: Change[] = JSON.parse(page.text);
-      changes.push(...read);
+      changes.push(...(readJson(page.text) as Change[]));
       after = Number(page.headers['muster-position']);
       if (page.headers.link === undefined) return changes;
     }
@@ -350,13 +353,13 @@ export class World {
     const log: Change[] = [];
     for (let after: number | undefined = 0; after !== undefined; ) {
       const page = await this.#get(`/changes?after=${after}&limit=1000`);
-      log.push(...(JSON.parse(page.text) as Change[]));
+      log.push(...(readJson(page.text) as Change[]));
       after = page.headers.link === undefined ? undefined : Number(page.headers['muster-position']);
     }
     const table: User[] = [];
     for (let url: string | undefined = '/users?limit=1000'; url !== undefined; ) {
       const page: Answer = await this.#get(url);
-      table.push(...(JSON.parse(page.text) as User[]));
+      table.push(...(readJson(page.text) as User[]));
       url = /^<(.+)>/.exec(page.headers.link ?? '')?.[1];
     }
     if (!isDeepStrictEqual(fold(log), table)) throw new Error('the log does not rebuild the table');
@@ -409,5 +412,5 @@ const NO_ANSWER: Answer = { status: 400, headers: {}, text: '' };
 
 /** Lines of JSON are none. */
 function jsonOf({ headers, text }: Answer): unknown {
-  return /[/+]json\b/.test(headers['content-type'] ?? '') && text !== '' ? JSON.parse(text) : undefined;
+  return /[/+]json\b/.test(headers['content-type'] ?? '') && text !== '' ? readJson(text) : undefined;
 }
