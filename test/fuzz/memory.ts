@@ -114,7 +114,8 @@ export class Memory {
     const headers = step.wire ? given : [...new Map(given.map(([name, value]) => [name, value.trim()]))];
     const { bytes: body, rows } = step.body ? this.#bodyOf(step.body) : {};
     const has = (name: string) => headers.some(([one]) => one === name);
-    if (step.body && !has('content-type')) headers.push(['content-type', step.body.mediaType]);
+    const isOfItsType = !has('content-type');
+    if (step.body && isOfItsType) headers.push(['content-type', step.body.mediaType]);
     if (!has('authorization')) headers.push(['authorization', this.#bearer]);
     return {
       step,
@@ -122,7 +123,7 @@ export class Memory {
       target,
       headers,
       ...(body && { body }),
-      ...(rows && { rows }),
+      ...(rows && isOfItsType && { rows }),
     };
   }
 
