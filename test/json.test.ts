@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { readJson } from '../src/db/json.ts';
+import { parseJson } from '../src/http/json.ts';
 import { startApp } from './support/app.ts';
 import { onEachDatabase } from './support/databases.ts';
 import { importFile, NDJSON } from './support/transfers.ts';
@@ -32,6 +33,8 @@ t.test('names with escapes are read as they are, whatever was read before', (t) 
   );
   for (const text of ['', '{"a\\n":}', '"\\', '{"a\\":1}', '{"\\x":1}'])
     t.throws(() => readJson(text), { name: 'SyntaxError' }, text);
+  const deep = `{"\\n":${'['.repeat(100_000)}${']'.repeat(100_000)}}`;
+  t.throws(() => parseJson(Buffer.from(deep)), { message: /nested deeper than 32/ });
   t.equal(readJson(`"${'\\n:'.repeat(1_000_000)}"`), '\n:'.repeat(1_000_000));
   t.end();
 });

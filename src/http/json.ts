@@ -19,7 +19,7 @@ export function parseJson(bytes: Buffer, depth = MAX_DEPTH): unknown {
   const text = bytes.toString('utf8');
   let value: unknown;
   try {
-    value = readJson(text);
+    value = readJson(text, () => inspect(text, depth));
   } catch (error) {
     inspect(text, depth);
     throw error;
