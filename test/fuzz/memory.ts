@@ -131,7 +131,7 @@ export class Memory {
     const copy = structuredClone(value);
     if (reuse !== undefined) this.#putKnown(copy, reuse);
     if (!isFile || edits.length > 0) return { bytes: write(copy, edits) };
-    const rows = copy as readonly object[];
+    const rows = readJson(JSON.stringify(copy)) as readonly object[]; // -0 is sent as 0
     return { bytes: fileOf(mediaType, rows), rows };
   }
 
