@@ -7,7 +7,7 @@ import { onEachDatabase } from './support/databases.ts';
 import { importFile, NDJSON } from './support/transfers.ts';
 
 /** Names that begin, as they are written, like a name that is only a backslash. */
-const NAMES = ['\\', '"', '\n', '\\"', 'a', 'a\\', 'a"', 'a\n', '\u2028', 'é'];
+const NAMES = ['\\', '"', '\n', '\\"', 'a', 'a\\', 'a"', 'a\n', '\u2028', 'é', '__proto__'];
 
 t.test('names with escapes are read as they are, whatever was read before', (t) => {
   const name = fc.constantFrom(...NAMES);

@@ -1,4 +1,4 @@
-import { parse } from 'jsonc-parser';
+import { visit } from 'jsonc-parser';
 
 /**
  * What a JSON text says, names with escapes as well. `JSON.parse` of Node 22 to 26 takes such a name for another when an
@@ -11,7 +11,7 @@ export function readJson(text: string, inspect?: () => void): unknown {
   const value: unknown = JSON.parse(text);
   if (!hasEscapedName(text)) return value;
   inspect?.();
-  return parse(text);
+  return readClosely(text);
 }
 
 /** From within a string to its end, and the colon that follows when it was a name. */
@@ -24,4 +24,38 @@ function hasEscapedName(text: string): boolean {
     if (REST.exec(text)?.[1] !== '') return true;
   }
   return false;
+}
+
+/** Not the parser's own way to make values, which takes `__proto__` for what it is not. */
+function readClosely(text: string): unknown {
+  let whole: unknown;
+  const open: { value: object; name: string }[] = [];
+  const put = (value: unknown) => {
+    const holder = open.at(-1);
+    if (holder === undefined) whole = value;
+    else if (Array.isArray(holder.value)) holder.value.push(value);
+    else {
+      const member = { value, writable: true, enumerable: true, configurable: true };
+      Object.defineProperty(holder.value, holder.name, member);
+    }
+  };
+  const begin = (value: object) => {
+    put(value);
+    open.push({ value, name: '' });
+  };
+  const end = () => {
+    open.pop();
+  };
+  visit(text, {
+    onObjectBegin: () => begin({}),
+    onObjectProperty(name) {
+      const holder = open.at(-1);
+      if (holder !== undefined) holder.name = name;
+    },
+    onObjectEnd: end,
+    onArrayBegin: () => begin([]),
+    onArrayEnd: end,
+    onLiteralValue: put,
+  });
+  return whole;
 }

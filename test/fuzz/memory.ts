@@ -3,6 +3,7 @@ import type { User } from '../../src/users/users.schemas.ts';
 import { write } from './edits.ts';
 import { fileOf } from './imports.ts';
 import { type Body, pathNames, type Source, type Spelling, type Step } from './steps.ts';
+import { readStrictly } from './strict-json.ts';
 
 /** A request as it is sent. */
 export interface Sent {
@@ -131,8 +132,8 @@ export class Memory {
     const copy = structuredClone(value);
     if (reuse !== undefined) this.#putKnown(copy, reuse);
     if (!isFile || edits.length > 0) return { bytes: write(copy, edits) };
-    const rows = readJson(JSON.stringify(copy)) as readonly object[]; // -0 is sent as 0
-    return { bytes: fileOf(mediaType, rows), rows };
+    const rows = copy as readonly object[];
+    return { bytes: fileOf(mediaType, rows), rows: rows.map(asSent) };
   }
 
   #putKnown(value: unknown, { at, pick, how }: NonNullable<Body['reuse']>): void {
@@ -148,6 +149,15 @@ export class Memory {
     const changed =
       how === 'upper' ? text?.toUpperCase() : how === 'decomposed' ? text?.normalize('NFD') : text;
     Reflect.set(place.holder, place.name, changed ?? known);
+  }
+}
+
+/** -0 is sent as 0. */
+function asSent(row: object): object {
+  try {
+    return readStrictly(Buffer.from(JSON.stringify(row))) as object;
+  } catch {
+    return row;
   }
 }
 
