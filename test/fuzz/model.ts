@@ -209,7 +209,8 @@ export class Model {
     if (task.state !== wanted.state) throw new Error(`the import has ${task.state}, not ${wanted.state}`);
     if (task.result !== null && !isDeepStrictEqual(task.result, wanted.counts))
       throw new Error(`the import says ${JSON.stringify(task.result)}, not ${JSON.stringify(wanted.counts)}`);
-    if (own.length !== wanted.changes) throw new Error(`${own.length} changes, not ${wanted.changes}`);
+    if (own.length !== wanted.changes)
+      throw new Error(`not ${wanted.changes} changes: ${JSON.stringify(own.map(withoutTimes))}`);
     for (const [key, user] of wanted.users) {
       const { name, email, attributes } = this.users.get(this.owners.get(key) ?? 0) ?? {};
       if (!isDeepStrictEqual({ name, email, attributes }, user))
