@@ -1,10 +1,10 @@
 import { visit } from 'jsonc-parser';
 
 /**
- * What a JSON text says, names with escapes as well. `JSON.parse` of Node 22 to 26 takes such a name for another when an
- * object before had that one in its place: after `{"a":1,"\\":2}` it reads the `"\n"` of `{"a":1,"\n":2}` as a
- * backslash (nodejs/node#63785). Then another parser reads it, which takes longer, and calls itself for each level:
- * `inspect` may refuse the text before.
+ * What a JSON text says, names with escapes as well. `JSON.parse` of Node 23 to 25, and of 26 at first, takes such a name
+ * for another when an object before had that one in its place: after `{"a":1,"\\":2}` it reads the `"\n"` of
+ * `{"a":1,"\n":2}` as a backslash (nodejs/node#63785). So another parser reads it, which takes longer, and calls itself
+ * for each level: `inspect` may refuse the text before.
  * @throws {SyntaxError}
  */
 export function readJson(text: string, inspect?: () => void): unknown {
